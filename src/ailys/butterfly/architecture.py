@@ -1,0 +1,399 @@
+"""Patterns of Kronecker-sparse factors, and chains of them: the butterfly architectures.
+
+A factor with pattern ``(a, b, c, d)`` has the support ``I_a (x) 1_{b x c} (x) I_d``: it is a matrix
+of shape ``abd x acd`` with ``abcd`` free entries, stored as the 4-D array ``x[a, b, c, d]`` with
+``X[i b d + j d + l, i c d + k d + l] = x[i, j, k, l]``.
+A chain of such patterns describes the class of the products ``X_1 X_2 ... X_L``. When the chain is
+*chainable*, a best approximation in the class exists and can be approached with a guarantee.
+
+Source: Le, Zheng, Riccietti, Gribonval, *Butterfly factorization with error guarantees*,
+SIAM J. Matrix Anal. Appl. 46(4), 2025 (chainability, redundancy: Def. 4.18, Alg. 4.1).
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import scipy.sparse
+    from matplotlib.axes import Axes
+
+__all__ = ["Chain", "Pattern"]
+
+
+class Pattern(NamedTuple):
+    """Support ``I_a (x) 1_{b x c} (x) I_d`` of a Kronecker-sparse factor.
+
+    Examples
+    --------
+    >>> Pattern(2, 3, 4, 5).shape, Pattern(2, 3, 4, 5).n_params
+    ((30, 40), 120)
+    """
+
+    a: int
+    b: int
+    c: int
+    d: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the factor, ``(abd, acd)``."""
+        return self.a * self.b * self.d, self.a * self.c * self.d
+
+    @property
+    def n_params(self) -> int:
+        """Number of entries in the support, ``abcd``."""
+        return self.a * self.b * self.c * self.d
+
+    @property
+    def T(self) -> Pattern:
+        """Pattern of the transposed factor, ``(a, c, b, d)``."""
+        return Pattern(self.a, self.c, self.b, self.d)
+
+    def __mul__(self, other: object) -> Pattern:  # type: ignore[override]
+        """Pattern of the product of two factors whose patterns are chainable."""
+        if not isinstance(other, Pattern):
+            return NotImplemented
+        return Pattern(self.a, self.b * self.d // other.d, other.a * other.c // self.a, other.d)
+
+
+def _pair_fault(left: Pattern, right: Pattern) -> str | None:
+    """The rule of chainability that a consecutive pair breaks, or None."""
+    if right.a % left.a:
+        return f"a must divide the next a, but {left.a} does not divide {right.a}"
+    if left.d % right.d:
+        return f"the next d must divide d, but {right.d} does not divide {left.d}"
+    if (left.a * left.c) % right.a:
+        return f"a c / (next a) must be an integer, but {left.a} * {left.c} / {right.a} is not"
+    return None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A butterfly architecture: the patterns of the factors ``X_1 X_2 ... X_L``, left to right.
+
+    Parameters
+    ----------
+    patterns : iterable of (a, b, c, d)
+        Positive integers; the number of columns of each factor is the number of rows of the next.
+
+    Raises
+    ------
+    ValueError
+        If the chain is empty, a number is not a positive integer, or two sizes do not match.
+
+    Examples
+    --------
+    >>> chain = Chain([(1, 2, 2, 4), (2, 2, 2, 2), (4, 2, 2, 1)])
+    >>> chain == Chain.dyadic(8), chain.shape, chain.n_params, chain.ranks
+    (True, (8, 8), 48, (1, 1))
+    """
+
+    patterns: tuple[Pattern, ...]
+
+    def __init__(self, patterns: Iterable[Sequence[int]]) -> None:
+        object.__setattr__(self, "patterns", tuple(_as_pattern(p, i) for i, p in enumerate(patterns)))
+        if not self.patterns:
+            raise ValueError("a chain needs at least one pattern (a, b, c, d); got none")
+        for i, (left, right) in enumerate(pairwise(self.patterns)):
+            if left.shape[1] != right.shape[0]:
+                raise ValueError(
+                    f"factors {i + 1} and {i + 2} do not fit: {tuple(left)} has {left.shape[1]} columns, "
+                    f"{tuple(right)} has {right.shape[0]} rows"
+                )
+
+    # -- what the chain is ---------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Pattern]:
+        return iter(self.patterns)
+
+    def __len__(self) -> int:
+        return len(self.patterns)
+
+    def __getitem__(self, index: int) -> Pattern:
+        return self.patterns[index]
+
+    def __str__(self) -> str:
+        return "".join(f"({p.a},{p.b},{p.c},{p.d})" for p in self.patterns)
+
+    def __matmul__(self, other: Chain) -> Chain:
+        """Concatenation: the class of the products of a matrix of each class."""
+        return Chain(self.patterns + other.patterns)
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the matrices in the class."""
+        return self.patterns[0].shape[0], self.patterns[-1].shape[1]
+
+    @cached_property
+    def n_params(self) -> int:
+        """Number of entries stored, the sum of ``abcd``."""
+        return sum(p.n_params for p in self.patterns)
+
+    @cached_property
+    def fault(self) -> str | None:
+        """Why the chain is not chainable (first bad pair and the rule it breaks), or None."""
+        for i, (left, right) in enumerate(pairwise(self.patterns)):
+            if reason := _pair_fault(left, right):
+                return f"factors {i + 1} and {i + 2}, {tuple(left)} and {tuple(right)}: {reason}"
+        return None
+
+    @property
+    def chainable(self) -> bool:
+        """Whether a best approximation exists and the guarantees hold (Le et al. 2025)."""
+        return self.fault is None
+
+    @property
+    def co_chainable(self) -> bool:
+        """Whether the chain of the transposed matrices is chainable."""
+        return self.T.chainable
+
+    @property
+    def T(self) -> Chain:
+        """Chain of the transposed matrices: transposed patterns in reverse order."""
+        return Chain(p.T for p in reversed(self.patterns))
+
+    @cached_property
+    def ranks(self) -> tuple[int, ...]:
+        """Ranks ``r_l = a_l c_l / a_{l+1}`` of the blocks at the L - 1 splits (chainable chains)."""
+        self._require_chainable("ranks")
+        return tuple(left.a * left.c // right.a for left, right in pairwise(self.patterns))
+
+    @cached_property
+    def redundant(self) -> bool:
+        """Whether some consecutive pair can be merged at no loss (``r >= min(b, next c)``)."""
+        return self.first_redundant() is not None
+
+    @cached_property
+    def dim(self) -> int:
+        """Dimension of the class: parameters minus the freedom of rescaling between factors."""
+        reduced = self.reduce()[0]
+        classes = (p.a * p.c * p.d // r for p, r in zip(reduced.patterns, reduced.ranks, strict=False))
+        return reduced.n_params - sum(n * r * r for n, r in zip(classes, reduced.ranks, strict=True))
+
+    def to_dict(self) -> dict[str, object]:
+        """Machine-readable description."""
+        return {"patterns": [list(p) for p in self.patterns], "shape": list(self.shape), "n_params": self.n_params}
+
+    def _require_chainable(self, what: str) -> None:
+        if self.fault is not None:
+            raise ValueError(f"{what} needs a chainable chain; {self.fault}")
+
+    # -- merging -------------------------------------------------------------------------------
+
+    def product(self, i: int = 0, j: int | None = None) -> Pattern:
+        """Pattern of the product of the factors ``i, ..., j - 1`` (0-based; default: all)."""
+        self._require_chainable("product")
+        parts = self.patterns[i:j]
+        if not parts:
+            raise ValueError(f"product({i}, {j}) selects no factor of a chain of {len(self)}")
+        result = parts[0]
+        for p in parts[1:]:
+            result = result * p
+        return result
+
+    def merge(self, i: int) -> Chain:
+        """Chain in which factors ``i`` and ``i + 1`` (0-based) are replaced by their product."""
+        self._require_chainable("merge")
+        if not 0 <= i < len(self) - 1:
+            raise ValueError(f"merge(i) needs 0 <= i < {len(self) - 1}; got {i}")
+        return Chain([*self.patterns[:i], self.patterns[i] * self.patterns[i + 1], *self.patterns[i + 2 :]])
+
+    def first_redundant(self) -> int | None:
+        """Position of the first pair that can be merged at no loss, or None."""
+        for i, r in enumerate(self.ranks):
+            if r >= min(self.patterns[i].b, self.patterns[i + 1].c):
+                return i
+        return None
+
+    def reduce(self) -> tuple[Chain, tuple[range, ...]]:
+        """Smallest equivalent chain, and which factors each of its factors stands for.
+
+        The same set of matrices with never more parameters (Le et al. 2025, Alg. 4.1).
+
+        Examples
+        --------
+        >>> reduced, groups = Chain([(1, 2, 4, 8), (2, 4, 4, 4), (4, 4, 4, 2), (8, 4, 2, 1)]).reduce()
+        >>> print(reduced, groups)
+        (1,4,8,4)(4,8,4,1) (range(0, 2), range(2, 4))
+        """
+        chain, groups = self, [range(i, i + 1) for i in range(len(self))]
+        while (i := chain.first_redundant()) is not None:
+            chain = chain.merge(i)
+            groups[i : i + 2] = [range(groups[i].start, groups[i + 1].stop)]
+        return chain, tuple(groups)
+
+    # -- a look at it --------------------------------------------------------------------------
+
+    def support(self, l: int) -> scipy.sparse.csr_array:
+        """Support of factor ``l`` (0-based) as a sparse matrix of ones."""
+        import scipy.sparse
+
+        a, b, c, d = self.patterns[l]
+        ones = scipy.sparse.kron(np.ones((b, c)), scipy.sparse.eye_array(d))
+        return scipy.sparse.csr_array(scipy.sparse.kron(scipy.sparse.eye_array(a), ones))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the supports of the factors side by side."""
+        from .plots import plot_chain
+
+        return plot_chain(self, ax)
+
+    # -- the usual architectures ---------------------------------------------------------------
+
+    @classmethod
+    def dyadic(cls, n: int) -> Chain:
+        """Square dyadic butterfly of size ``n = 2^L``: ``L`` factors with two entries a row."""
+        n = _size(n, "n")
+        if n & (n - 1):
+            raise ValueError(f"the dyadic chain needs a power of two; got {n} (the next one is {1 << n.bit_length()})")
+        return cls.dense((1, 1)) if n == 1 else cls.radix(n, (2,) * (n.bit_length() - 1))
+
+    @classmethod
+    def radix(cls, n: int, radices: Sequence[int]) -> Chain:
+        """Square butterfly of size ``n``, the product of the ``radices``."""
+        if math.prod(radices) != n:
+            raise ValueError(f"radices must multiply to n = {n}; {list(radices)} gives {math.prod(radices)}")
+        return cls.from_splits(radices, radices)
+
+    @classmethod
+    def monarch(
+        cls,
+        shape: int | tuple[int, int],
+        p: int | tuple[int, int] | None = None,
+        q: int | tuple[int, int] | None = None,
+        rank: int = 1,
+    ) -> Chain:
+        """Two factors (Dao et al. 2022): ``(1, q1, p1 r, q2)(p1, q2 r, p2, 1)``.
+
+        Parameters
+        ----------
+        shape : (M, N), or n for a square matrix
+        p, q : splits ``N = p1 p2`` and ``M = q1 q2``: a pair, or the first number of it.
+            The default is the most balanced split.
+        rank : rank of the blocks.
+
+        Examples
+        --------
+        >>> print(Chain.monarch((256, 64)))
+        (1,16,8,16)(8,16,8,1)
+        """
+        m, n = (shape, shape) if isinstance(shape, int) else shape
+        return cls.from_splits(_two_split(m, q, "q"), _two_split(n, p, "p"), rank)
+
+    @classmethod
+    def low_rank(cls, shape: tuple[int, int], rank: int) -> Chain:
+        """Matrices of rank at most ``rank``: ``(1, M, R, 1)(1, R, N, 1)``."""
+        m, n = shape
+        return cls.from_splits((m, 1), (1, n), rank)
+
+    @classmethod
+    def dense(cls, shape: tuple[int, int]) -> Chain:
+        """All matrices of the shape: one full factor."""
+        return cls([(1, shape[0], shape[1], 1)])
+
+    @classmethod
+    def from_splits(cls, rows: Sequence[int], cols: Sequence[int], ranks: int | Sequence[int] = 1) -> Chain:
+        """Chain with row splits ``M = q_1 ... q_L``, column splits ``N = p_1 ... p_L`` and ranks.
+
+        Every chainable chain with ``a_1 = d_L = 1`` is of this form:
+        ``pi_l = (p_1...p_{l-1}, q_l r_{l-1}, p_l r_l, q_{l+1}...q_L)`` with ``r_0 = r_L = 1``
+        (Lin et al. 2021, *Deformable butterfly*, with ranks).
+        """
+        depth = len(rows)
+        if len(cols) != depth or depth == 0:
+            raise ValueError(f"rows and cols need the same number of factors (>= 1); got {depth} and {len(cols)}")
+        ranks = (ranks,) * (depth - 1) if isinstance(ranks, int) else tuple(ranks)
+        if len(ranks) != depth - 1:
+            raise ValueError(f"{depth} factors need {depth - 1} ranks; got {len(ranks)}")
+        r = (1, *ranks, 1)
+        return cls(
+            (math.prod(cols[:l]), rows[l] * r[l], cols[l] * r[l + 1], math.prod(rows[l + 1 :])) for l in range(depth)
+        )
+
+    @classmethod
+    def parse(cls, text: str, shape: tuple[int, int]) -> Chain:
+        """Chain from its short text, as on the command line.
+
+        ``dyadic``, ``monarch``, ``monarch:r=2,p=8,q=16``, ``lowrank:r=5``, ``radix:4,4,2``,
+        ``dense``, or patterns written out: ``[(1,2,2,4),(2,2,2,2),(4,2,2,1)]``.
+
+        Examples
+        --------
+        >>> print(Chain.parse("monarch:r=2", (64, 64)))
+        (1,8,16,8)(8,16,8,1)
+        """
+        if text.lstrip().startswith(("[", "(")):
+            try:
+                return cls(ast.literal_eval(text))
+            except (SyntaxError, TypeError) as fault:
+                raise ValueError(f"cannot read the chain {text!r}: expected '[(a,b,c,d),...]'") from fault
+        name, _, rest = text.strip().lower().partition(":")
+        options = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
+        allowed = {"monarch": {"r", "p", "q"}, "lowrank": {"r"}, "low_rank": {"r"}, "low-rank": {"r"}}.get(name, set())
+        if set(options) - allowed or (rest and not options and name != "radix"):
+            raise ValueError(
+                f"cannot read the chain {text!r}: options of {name!r} are {', '.join(sorted(allowed)) or 'none'}"
+            )
+        try:
+            if name == "radix":
+                radices = [int(part) for part in rest.split(",")]
+            numbers = {key: int(value) for key, value in options.items()}
+        except ValueError as fault:
+            raise ValueError(f"cannot read the chain {text!r}: the options take whole numbers") from fault
+        if name in {"dyadic", "radix"} and shape[0] != shape[1]:
+            raise ValueError(f"the {name} chain is for square matrices; got {shape[0]} x {shape[1]} (try 'monarch')")
+        if name == "dyadic":
+            return cls.dyadic(shape[0])
+        if name == "radix":
+            return cls.radix(shape[0], radices)
+        if name == "monarch":
+            return cls.monarch(shape, numbers.get("p"), numbers.get("q"), numbers.get("r", 1))
+        if name in {"lowrank", "low_rank", "low-rank"}:
+            if "r" not in numbers:
+                raise ValueError(f"the chain {text!r} needs a rank, for example 'lowrank:r=5'")
+            return cls.low_rank(shape, numbers["r"])
+        if name == "dense":
+            return cls.dense(shape)
+        raise ValueError(
+            f"unknown chain {text!r}; expected 'dyadic', 'monarch[:r=2]', 'lowrank:r=5', 'radix:4,4,2', 'dense' "
+            "or '[(a,b,c,d),...]'"
+        )
+
+
+def _as_pattern(entry: Sequence[int], position: int) -> Pattern:
+    try:
+        numbers = tuple(int(v) for v in entry)
+        whole = all(n == v for n, v in zip(numbers, entry, strict=True))
+    except (TypeError, ValueError):
+        numbers, whole = (), False
+    if len(numbers) != 4 or not whole or min(numbers) < 1:
+        raise ValueError(f"pattern {position + 1} must be four positive integers (a, b, c, d); got {entry!r}")
+    return Pattern(*numbers)
+
+
+def _size(n: int, name: str) -> int:
+    if int(n) != n or n < 1:
+        raise ValueError(f"{name} must be a positive integer; got {n!r}")
+    return int(n)
+
+
+def _two_split(n: int, split: int | tuple[int, int] | None, name: str) -> tuple[int, int]:
+    """The split ``n = first * second``; by default the most balanced one."""
+    n = _size(n, "the size")
+    if split is None:
+        # the larger factor first: (1, 16, 8, 16)(8, 16, 8, 1) style for 2^odd sizes
+        small = next(s for s in range(math.isqrt(n), 0, -1) if n % s == 0)
+        return n // small, small
+    first, second = (split, n // split if split else 0) if isinstance(split, int) else split
+    if first < 1 or first * second != n:
+        raise ValueError(f"{name} must split {n} into two positive integers; got {split!r}")
+    return first, second

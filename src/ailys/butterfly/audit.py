@@ -1,0 +1,192 @@
+"""Claims of the domain, each with an experiment that tries to contradict it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ..core.claim import Claim
+from .architecture import Chain
+from .factorization import ButterflyFactorization
+from .factorize import butterfly
+from .operator import PLANS
+from .product import FusedStages
+
+__all__ = ["CLAIMS"]
+
+Rng = np.random.Generator
+
+
+def _random_chain(rng: Rng, depth: int | None = None) -> Chain:
+    """A small chain of random splits and ranks, sometimes with copies (a_1, d_L > 1)."""
+    depth = int(rng.integers(2, 5)) if depth is None else depth
+    rows, cols = rng.integers(2, 4, depth), rng.integers(2, 4, depth)
+    ranks = rng.integers(1, 3, depth - 1)
+    chain = Chain.from_splits(tuple(map(int, rows)), tuple(map(int, cols)), tuple(map(int, ranks)))
+    a, d = (int(v) for v in rng.choice([1, 1, 1, 2], 2))
+    return Chain((p.a * a, p.b, p.c, p.d * d) for p in chain)
+
+
+def _random_matrix(rng: Rng, chain: Chain) -> np.ndarray:
+    """Gaussian noise, alone or around a matrix of the class; real or complex."""
+    A = rng.standard_normal(chain.shape)
+    if rng.random() < 0.3:
+        A = A + 1j * rng.standard_normal(chain.shape)
+    if rng.random() < 0.5:
+        A = 10 ** rng.uniform(-6, 0) * A + _member(rng, chain)
+    return A
+
+
+def _member(rng: Rng, chain: Chain) -> np.ndarray:
+    """A matrix of the class, by dense multiplication."""
+    product = np.eye(chain.shape[0])
+    for p in chain:
+        product = product @ _dense(rng.standard_normal(tuple(p)))
+    return product
+
+
+def _dense(x: np.ndarray) -> np.ndarray:
+    """Dense matrix of a factor, entry by entry from the definition (not the library's own code)."""
+    a, b, c, d = x.shape
+    X = np.zeros((a * b * d, a * c * d), x.dtype)
+    for i, j, k, l in np.ndindex(a, b, c, d):
+        X[i * b * d + j * d + l, i * c * d + k * d + l] = x[i, j, k, l]
+    return X
+
+
+def _dense_product(answer: ButterflyFactorization) -> np.ndarray:
+    product = np.eye(answer.chain.shape[0])
+    for x in answer.factors:
+        product = product @ _dense(x)
+    return product
+
+
+def _one(answer: object) -> ButterflyFactorization:
+    assert isinstance(answer, ButterflyFactorization)
+    return answer
+
+
+def error_is_exact(rng: Rng) -> bool:
+    """The reported error against the dense residual."""
+    chain = _random_chain(rng)
+    A = _random_matrix(rng, chain)
+    order = str(rng.choice(["left", "right", "best", "balanced"]))
+    answer = _one(butterfly(A, chain, order=order, refine=int(rng.integers(0, 3))))
+    residual = np.linalg.norm(A - _dense_product(answer))
+    return bool(abs(residual - answer.error) > 1e-10 * np.linalg.norm(A))
+
+
+def nobody_gets_below(rng: Rng) -> bool:
+    """A gradient method on the factors, from the answer and from a random start, against the lower bound."""
+    from scipy.optimize import minimize
+
+    chain = _random_chain(rng)
+    A = rng.standard_normal(chain.shape)
+    answer = _one(butterfly(A, chain))
+    sizes = np.cumsum([p.n_params for p in chain])[:-1]
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        factors = [part.reshape(tuple(p)) for part, p in zip(np.split(theta, sizes), chain, strict=True)]
+        dense = [_dense(x) for x in factors]
+        before = [np.eye(chain.shape[0])]
+        for X in dense:
+            before.append(before[-1] @ X)
+        residual = before[-1] - A
+        after, gradients = np.eye(chain.shape[1]), []
+        for l in range(len(dense) - 1, -1, -1):
+            full = before[l].T @ (2 * residual) @ after.T
+            a, b, c, d = chain[l]
+            table = full.reshape(a, b, d, a, c, d)
+            gradients.append(np.einsum("ijlikl->ijkl", table).ravel())
+            after = dense[l] @ after
+        return float(np.sum(residual**2)), np.concatenate(gradients[::-1])
+
+    start = np.concatenate([x.ravel() for x in answer.factors])
+    if rng.random() < 0.5:
+        start = rng.standard_normal(start.size)
+    found = np.sqrt(minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).fun)
+    return bool(found < answer.lower_bound * (1 - 1e-9) - 1e-12)
+
+
+def error_within_the_constant(rng: Rng) -> bool:
+    """``error <= sqrt(sum E_l^2) <= sqrt(L - 1) max E_l``, and against a matrix of the class known to be near."""
+    chain = _random_chain(rng)
+    X, noise = _member(rng, chain), rng.standard_normal(chain.shape)
+    noise *= 10 ** rng.uniform(-8, 0.5) * np.linalg.norm(X) / np.linalg.norm(noise)
+    answer = _one(butterfly(X + noise, chain, order=str(rng.choice(["left", "right"]))))
+    slack = 1e-9 * answer.error + 1e-13 * answer.norm
+    constant = np.sqrt(max(1, len(chain.reduce()[0]) - 1))
+    return bool(
+        answer.error > answer.a_priori_bound + slack or answer.error > constant * np.linalg.norm(noise) + slack
+    )
+
+
+def two_factors_are_optimal(rng: Rng) -> bool:
+    """Alternating least squares with dense solves, from random starts, against the two-factor answer."""
+    chain = _random_chain(rng, depth=2)
+    A = rng.standard_normal(chain.shape)
+    answer = _one(butterfly(A, chain))
+    supports = [chain.support(0).toarray() > 0, chain.support(1).toarray() > 0]
+    X = np.where(supports[0], rng.standard_normal(supports[0].shape), 0.0)
+    Y = np.zeros(supports[1].shape)
+    for _ in range(30):
+        for column in range(A.shape[1]):
+            rows = supports[1][:, column]
+            Y[rows, column] = np.linalg.lstsq(X[:, rows], A[:, column], rcond=None)[0]
+        for row in range(A.shape[0]):
+            cols = supports[0][row]
+            X[row, cols] = np.linalg.lstsq(Y[cols].T, A[row], rcond=None)[0]
+    return bool(np.linalg.norm(A - X @ Y) < answer.error * (1 - 1e-9))
+
+
+def members_are_recovered(rng: Rng) -> bool:
+    """A product of random factors is found again up to rounding."""
+    chain = _random_chain(rng)
+    answer = _one(butterfly(_member(rng, chain), chain))
+    return not answer.exact
+
+
+def sweeps_never_hurt(rng: Rng) -> bool:
+    """The error after more sweeps is not larger."""
+    chain = _random_chain(rng)
+    A = _random_matrix(rng, chain)
+    errors = [_one(butterfly(A, chain, refine=k)).error for k in (0, 1, 3)]
+    return any(later > earlier * (1 + 1e-9) + 1e-13 * np.linalg.norm(A) for earlier, later in zip(errors, errors[1:]))
+
+
+def products_agree(rng: Rng) -> bool:
+    """Every plan of the operator, its transpose and its adjoint, against the dense product."""
+    chain = Chain.dyadic(int(2 ** rng.integers(1, 6))) if rng.random() < 0.5 else _random_chain(rng)
+    perm = rng.permutation(chain.shape[1]) if rng.random() < 0.5 else None
+    answer = _one(butterfly(_random_matrix(rng, chain), chain, perm=perm))
+    plan = str(rng.choice([p for p in PLANS if p != "fused" or FusedStages.takes(chain.patterns)]))
+    operator, dense = answer.operator(plan), answer.toarray()
+    x = rng.standard_normal((chain.shape[1], int(rng.integers(1, 40))))
+    y = rng.standard_normal((chain.shape[0], 3))
+    scale = 1e-10 * max(1.0, float(np.abs(dense).max())) * chain.shape[0]
+    gaps = (operator @ x - dense @ x, operator.T @ y - dense.T @ y, operator.H @ y - dense.conj().T @ y)
+    return any(np.abs(gap).max() > scale for gap in gaps)
+
+
+def files_are_exact(rng: Rng) -> bool:
+    """What is loaded is what was saved, to the bit, with the same certificate."""
+    chain = _random_chain(rng)
+    answer = _one(butterfly(_random_matrix(rng, chain), chain))
+    with tempfile.TemporaryDirectory() as folder:
+        again = ButterflyFactorization.load(answer.save(Path(folder) / "f.safetensors"))
+    same = all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(answer.factors, again.factors, strict=True))
+    return not (same and again.to_dict() == answer.to_dict() and again.chain == answer.chain)
+
+
+CLAIMS = (
+    Claim("exact-error", "the reported error is the Frobenius norm of the residual", error_is_exact),
+    Claim("lower-bound", "no butterfly of the class is closer than the lower bound", nobody_gets_below),
+    Claim("constant", "peeling from one end stays within sqrt(L-1) of the best possible error", error_within_the_constant),
+    Claim("two-factors", "two factors are optimal", two_factors_are_optimal),
+    Claim("recovery", "a matrix of the class is recovered up to rounding", members_are_recovered),
+    Claim("refine", "a sweep of refinement never increases the error", sweeps_never_hurt),
+    Claim("products", "all product plans agree with the dense product", products_agree),
+    Claim("files", "a saved factorization loads to the same bits and certificate", files_are_exact),
+)

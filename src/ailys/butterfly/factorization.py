@@ -1,0 +1,287 @@
+"""The answer of `butterfly`: factors, exact error, lower bound of the best error, guarantee."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.answer import Answer
+from ..core.guarantee import Guarantee
+from .architecture import Chain
+from .certificate import split_errors_of_stack
+from .truncation import merge_factors
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .operator import ButterflyOperator
+    from .weights import Weights
+
+__all__ = ["ButterflyFactorization"]
+
+_EXACT = 64  # an error below this many units of rounding of the norm is called exact
+
+
+@dataclass(frozen=True)
+class Target:
+    """The matrix that was factorized (weighted, permuted, padded), kept for the lower bound.
+
+    It may be the user's own array, so a few entries are remembered: when they have changed by the
+    time the lower bound is asked for, an error is raised instead of a wrong certificate.
+    """
+
+    matrix: np.ndarray
+    plain: np.ndarray
+    weights: Weights
+    columns: np.ndarray | None
+    witness: np.ndarray
+
+    @classmethod
+    def watch(cls, matrix: np.ndarray, plain: np.ndarray, weights: Weights, columns: np.ndarray | None) -> Target:
+        return cls(matrix, plain, weights, columns, cls._sample(matrix))
+
+    @staticmethod
+    def _sample(matrix: np.ndarray) -> np.ndarray:
+        flat = matrix.reshape(-1)
+        return flat[:: max(1, flat.size // 251)].copy()
+
+    def check(self) -> None:
+        if not np.array_equal(self._sample(self.matrix), self.witness, equal_nan=True):
+            raise RuntimeError(
+                "the matrix was changed after it was factorized, so the lower bound cannot be computed any more; "
+                "ask for split_errors before changing it"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class ButterflyFactorization(Answer):
+    """A matrix as a product of Kronecker-sparse factors, ``A[:, perm] ~ X_1 X_2 ... X_L``.
+
+    Attributes
+    ----------
+    factors : tuple of (a, b, c, d) arrays
+    chain : their patterns
+    shape : shape of the matrix (smaller than ``chain.shape`` when it was padded)
+    perm : the column permutation, or None
+    order : how the product was taken apart
+    scale_side : which end factor holds the scale ("left", "right"), or "inner"; the factors on each
+        side of it are orthonormal in every class
+    error : Frobenius norm of the residual, in the weighted norm if ``weighted``
+    norm : norm of the matrix, in the same norm
+    step_errors : (L' - 1,) what each split of the reduced chain lost; their squares (and that of
+        ``outside``) add up to ``error ** 2``
+    outside : norm of the part of the matrix off the support of the class
+    """
+
+    factors: tuple[np.ndarray, ...]
+    chain: Chain
+    shape: tuple[int, int]
+    perm: np.ndarray | None
+    order: str
+    scale_side: str
+    error: float
+    norm: float
+    step_errors: np.ndarray
+    outside: float = 0.0
+    weighted: bool = False
+    sweeps: int = 0
+    notes: tuple[str, ...] = ()
+    _splits: np.ndarray | None = field(default=None, repr=False)
+    _unweighted: float | None = field(default=None, repr=False)
+    _target: Target | None = field(default=None, repr=False)
+
+    # -- the error and its certificate -----------------------------------------------------------
+
+    @property
+    def relative_error(self) -> float:
+        """``error / norm``, and 0 for the zero matrix."""
+        return self.error / self.norm if self.norm > 0 else 0.0
+
+    @cached_property
+    def split_errors(self) -> np.ndarray:
+        """Distances ``E_l(A)`` to the two-factor class of each split (L - 1,): computed when asked for."""
+        if self._splits is not None:
+            return self._splits
+        if self._target is None:
+            raise RuntimeError("the matrix was not kept, so the split errors cannot be computed")
+        self._target.check()
+        return split_errors_of_stack(self._target.matrix[None], self.chain)[0]
+
+    @property
+    def lower_bound(self) -> float:
+        """``max_l E_l(A)``: no matrix of the class is closer than this (up to rounding)."""
+        top = float(self.split_errors.max()) if len(self.chain) > 1 else self.outside
+        return min(top, self.error)  # the two differ by rounding only when the answer is optimal
+
+    @property
+    def ratio(self) -> float:
+        """``error / lower_bound``: 1 means proved optimal."""
+        if self.exact or self.error == 0:
+            return 1.0
+        return self.error / self.lower_bound if self.lower_bound > 0 else np.inf
+
+    @property
+    def exact(self) -> bool:
+        """Whether the matrix is in the class, up to rounding (error below 64 eps times the norm)."""
+        eps = max(float(np.finfo(_real(x.dtype)).eps) for x in self.factors)
+        eps = min(eps, float(np.finfo(np.float32).eps))
+        return bool(self.error <= _EXACT * eps * self.norm)
+
+    @property
+    def optimal(self) -> bool:
+        """Whether no matrix of the class is closer: chains that reduce to one or two factors."""
+        return self._depth <= 2
+
+    @property
+    def _depth(self) -> int:
+        chain = self.chain if self.chain.chainable else self.chain.T
+        return len(chain.reduce()[0])
+
+    @property
+    def a_priori_bound(self) -> float:
+        """``sqrt(sum_l E_l(A)^2)``, which the error of a run from one end cannot exceed."""
+        if len(self.chain) == 1:
+            return self.outside
+        return float(np.sqrt(np.sum(np.square(self.split_errors))))
+
+    @cached_property
+    def unweighted_error(self) -> float:
+        """Plain Frobenius norm of the residual (differs from ``error`` when weights were given)."""
+        if not self.weighted:
+            return self.error
+        if self._unweighted is not None:
+            return self._unweighted
+        if self._target is None:
+            raise RuntimeError("the matrix was not kept, so the unweighted error cannot be computed")
+        self._target.check()
+        rows, cols = self.shape
+        return float(np.linalg.norm(self._target.plain[:rows, :cols] - self.toarray()))
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """How far from the best possible error this one can be."""
+        norm = "weighted Frobenius norm" if self.weighted else "Frobenius norm"
+        values = {"error": self.error, "norm": self.norm, "n_params": float(self.n_params)}
+        source = "Le, Zheng, Riccietti, Gribonval 2025; docs, butterfly, section 'What is guaranteed'"
+        assumptions = ("exact arithmetic: rounding adds about eps times the norm",)
+        if self.exact:
+            text = f"the matrix is in the class: relative error {self.relative_error:.1e}, at the level of rounding"
+            return Guarantee("exact", text, 0.0, values, assumptions, source)
+        if self.optimal:
+            text = f"no matrix of the class is closer: error {self.error:.4g} in {norm} is the smallest possible"
+            return Guarantee("optimal", text, 1.0, values, assumptions, source)
+        values |= {"lower_bound": self.lower_bound, "ratio": self.ratio}
+        text = (
+            f"the error, {self.error:.4g} in {norm}, is at most {self.ratio:.4g} times the smallest possible: "
+            f"no matrix of the class is closer than {self.lower_bound:.4g}"
+        )
+        if self.order not in ("left", "right"):
+            return Guarantee("error-bound", text, self.ratio, values, assumptions, source)
+        level = float(np.sqrt(self._depth - 1))
+        text += f" (and for every matrix at most sqrt(L-1) = {level:.3g} times)"
+        return Guarantee("error-bound", text, level, values, assumptions, source)
+
+    # -- what it is used for ---------------------------------------------------------------------
+
+    @property
+    def n_params(self) -> int:
+        """Number of stored entries."""
+        return self.chain.n_params
+
+    def toarray(self) -> np.ndarray:
+        """The dense (M, N) approximation."""
+        chain, factors = self.chain, list(self.factors)
+        compute = np.result_type(factors[0].dtype, np.float32) if _real(factors[0].dtype).itemsize <= 2 else None
+        if compute is not None:
+            factors = [x.astype(compute) for x in factors]
+        mirrored = not chain.chainable
+        if mirrored:
+            chain, factors = chain.T, [x.transpose(0, 2, 1, 3) for x in reversed(factors)]
+        z, pattern = factors[-1], chain[len(chain) - 1]
+        for l in range(len(chain) - 2, -1, -1):
+            z = merge_factors(factors[l], z, chain[l], pattern)
+            pattern = chain[l] * pattern
+        a, b, c, d = pattern
+        if a == d == 1:
+            dense = z.reshape(b, c)
+        else:
+            dense = np.zeros((a, b, d, a, c, d), z.dtype)
+            np.einsum("ibjicj->ibcj", dense)[...] = z
+            dense = dense.reshape(a * b * d, a * c * d)
+        dense = dense.T if mirrored else dense
+        if self.perm is not None:
+            columns = np.empty_like(dense)
+            columns[:, self.perm] = dense
+            dense = columns
+        return np.ascontiguousarray(dense[: self.shape[0], : self.shape[1]]).astype(self.factors[0].dtype, copy=False)
+
+    def operator(self, plan: str = "auto") -> ButterflyOperator:
+        """Fast products with the approximation, as a SciPy ``LinearOperator``."""
+        from .operator import ButterflyOperator
+
+        return ButterflyOperator(self.factors, self.chain, perm=self.perm, shape=self.shape, plan=plan)
+
+    def refine(self, A: np.ndarray, sweeps: int = 1) -> ButterflyFactorization:
+        """Alternating optimisation: each sweep solves for every pair of neighbours; the error never grows.
+
+        ``A`` is the matrix that was factorized. Returns a new answer.
+        """
+        from .refine import refine_answer
+
+        return refine_answer(self, A, sweeps)
+
+    # -- in and out ------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write factors, chain, permutation and certificate to a safetensors file."""
+        from .storage import save
+
+        return save(self, Path(path))
+
+    @staticmethod
+    def load(path: str | Path) -> ButterflyFactorization:
+        """Read a file written by `save`."""
+        from .storage import load
+
+        return load(Path(path))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Split errors with the error and its bounds."""
+        from .plots import plot_certificate
+
+        return plot_certificate(self, ax)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Chain, sizes, error and certificate."""
+        rows, cols = self.shape
+        facts: dict[str, Any] = {
+            "chain": str(self.chain),
+            "shape": self.shape,
+            "n_params": self.n_params,
+            "fraction_of_dense": self.n_params / (rows * cols),
+            "error": self.error,
+            "relative_error": self.relative_error,
+            "lower_bound": self.lower_bound,
+            "ratio": self.ratio,
+            "a_priori_bound": self.a_priori_bound,
+            "optimal": self.optimal,
+            "exact": self.exact,
+            "order": self.order,
+        }
+        if self.weighted:
+            facts["unweighted_error"] = self.unweighted_error
+        if self.sweeps:
+            facts["sweeps"] = self.sweeps
+        if self.notes:
+            facts["notes"] = "; ".join(self.notes)
+        return facts
+
+
+def _real(dtype: np.dtype) -> np.dtype:
+    """The real type of the same precision."""
+    return np.zeros(0, dtype).real.dtype

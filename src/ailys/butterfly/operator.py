@@ -1,0 +1,303 @@
+"""Fast products with a factorized matrix: a SciPy ``LinearOperator`` that chooses how to multiply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property, reduce
+from typing import Any, Literal
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from .architecture import Chain
+from .product import FusedStages, factor_product, stack_of_blocks
+from .truncation import merge_factors
+
+__all__ = ["ButterflyOperator"]
+
+Array = np.ndarray
+PLANS = ("auto", "factors", "fused", "merged", "dense")
+
+# the plan found fastest for (chain, size of the batch, type, layout): measured once a process
+_FASTEST: dict[tuple[Any, ...], str] = {}
+
+
+class ButterflyOperator(LinearOperator):
+    """The matrix ``X_1 X_2 ... X_L`` (columns permuted back, cropped) as a linear operator.
+
+    Parameters
+    ----------
+    factors : 4-D arrays (a, b, c, d)
+    chain : their patterns; default: the shapes of the factors
+    perm : column permutation: the operator is ``B[:, inverse of perm]`` with ``B`` the product
+    shape : (M, N), smaller than that of the chain if the matrix was padded
+    plan : how to multiply. "factors": a batched GEMM for each factor. "fused": all factors on tiles
+        that stay in cache (2 x 2 factors only). "merged": neighbours multiplied beforehand, so that
+        fewer and larger GEMMs remain. "dense": the product formed. "auto": times the candidates
+        on the first product of each batch size (rounded to a power of two) and type, and keeps
+        the fastest.
+    layout : "last" (SciPy's: columns are vectors) or "first" (rows are vectors; see `apply`).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ailys.butterfly import hadamard_factors
+    >>> H = ButterflyOperator(hadamard_factors(8))
+    >>> H @ np.ones(8)
+    array([8., 0., 0., 0., 0., 0., 0., 0.])
+    >>> H.T.shape, H.flops
+    ((8, 8), 96)
+    """
+
+    def __init__(
+        self,
+        factors: Sequence[Array],
+        chain: Chain | None = None,
+        *,
+        perm: Array | None = None,
+        shape: tuple[int, int] | None = None,
+        plan: str = "auto",
+        layout: Literal["last", "first"] = "last",
+    ) -> None:
+        self.factors = tuple(np.ascontiguousarray(x) for x in factors)
+        self.chain = Chain([x.shape for x in self.factors]) if chain is None else chain
+        for position, (x, p) in enumerate(zip(self.factors, self.chain, strict=True)):
+            if x.shape != tuple(p):
+                raise ValueError(f"factor {position + 1} has shape {x.shape}, the chain says {tuple(p)}")
+        if plan not in PLANS:
+            raise ValueError(f"plan must be one of {', '.join(PLANS)}; got {plan!r}")
+        if plan == "fused" and not FusedStages.takes(self.chain.patterns):
+            raise ValueError("plan 'fused' takes chains of 2 x 2 factors; use 'auto', 'factors' or 'merged'")
+        if layout not in ("last", "first"):
+            raise ValueError(f"layout must be 'last' or 'first'; got {layout!r}")
+        self.perm, self.plan, self.layout = perm, plan, layout
+        self._inner = self.chain.shape
+        super().__init__(np.result_type(*self.factors), shape or self.chain.shape)
+        self._plans: dict[tuple[str, str], Callable[[Array], Array]] = {}
+
+    # -- what it costs -----------------------------------------------------------------------------
+
+    @property
+    def flops(self) -> int:
+        """Additions and multiplications for one vector, factor by factor."""
+        return 2 * self.chain.n_params
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the factors."""
+        return sum(x.nbytes for x in self.factors)
+
+    # -- products ----------------------------------------------------------------------------------
+
+    def apply(self, x: Array) -> Array:
+        """Product with vectors in the operator's layout: (N, batch) -> (M, batch), or (batch, N) -> (batch, M)."""
+        x = np.asarray(x)
+        if self.layout == "last":
+            return self._last(x) if x.ndim == 2 else self._last(x[:, None])[:, 0]
+        flat = x.reshape(-1, x.shape[-1])
+        if self.perm is None and self.shape == self._inner and FusedStages.takes(self.chain.patterns):
+            self._check(flat.shape[1])
+            dtype = self._compute(flat)
+            name = self._choose(flat.T, dtype, "first")
+            if name == "fused":
+                y = self._fused(dtype).first(np.ascontiguousarray(flat, dtype=dtype))
+                return y.reshape(*x.shape[:-1], -1)
+        return np.ascontiguousarray(self._last(flat.T).T).reshape(*x.shape[:-1], -1)
+
+    def __matmul__(self, x: Any) -> Any:
+        # the same as SciPy's, with less ceremony for plain arrays: small products take microseconds
+        if type(x) is np.ndarray and x.ndim in (1, 2):
+            return self._last(x) if x.ndim == 2 else self._last(x[:, None])[:, 0]
+        return super().__matmul__(x)
+
+    def _matvec(self, x: Array) -> Array:
+        return self._last(x.reshape(-1, 1)).reshape(x.shape[:0] + (self.shape[0],))
+
+    def _matmat(self, X: Array) -> Array:
+        return self._last(X)
+
+    def _rmatvec(self, x: Array) -> Array:
+        return self._adjoint_operator._matvec(x)
+
+    def _rmatmat(self, X: Array) -> Array:
+        return self._adjoint_operator._matmat(X)
+
+    def _adjoint(self) -> LinearOperator:
+        return self._adjoint_operator
+
+    def _transpose(self) -> LinearOperator:
+        return _Mirror(self, conjugate=False) if self._is_framed else self._mirrored(conjugate=False)
+
+    @cached_property
+    def _adjoint_operator(self) -> LinearOperator:
+        return _Mirror(self, conjugate=True) if self._is_framed else self._mirrored(conjugate=True)
+
+    @property
+    def _is_framed(self) -> bool:
+        return self.perm is not None or self.shape != self._inner
+
+    def _mirrored(self, conjugate: bool) -> ButterflyOperator:
+        """The operator of the transposed product of factors, without permutation and cropping."""
+        factors = [x.transpose(0, 2, 1, 3) for x in reversed(self.factors)]
+        if conjugate and self.dtype.kind == "c":
+            factors = [x.conj() for x in factors]
+        return ButterflyOperator(factors, self.chain.T, plan=self.plan, layout=self.layout)
+
+    def _check(self, features: int) -> None:
+        if features != self.shape[1]:
+            raise ValueError(f"the operator is {self.shape[0]} x {self.shape[1]}; got vectors of length {features}")
+
+    def _compute(self, x: Array) -> np.dtype:
+        """The type to compute in: that of the factors, widened by the input and out of half precision."""
+        if x.dtype.kind in "biu":
+            return self.dtype
+        dtype = np.result_type(self.dtype, x.dtype)
+        return np.dtype(np.float32) if dtype.itemsize <= 2 else dtype
+
+    def _last(self, x: Array) -> Array:
+        self._check(x.shape[0])
+        dtype = self._compute(x)
+        if self.perm is not None or self.shape[1] != self._inner[1]:
+            framed = np.zeros((self._inner[1], x.shape[1]), dtype)
+            framed[: len(x)] = x
+            x = framed if self.perm is None else framed[self.perm]
+        elif x.dtype != dtype:
+            x = x.astype(dtype)
+        y = self._product(self._choose(x, dtype, "last"), dtype)(x)
+        if self.shape[0] != self._inner[0]:
+            y = y[: self.shape[0]]
+        half = self.dtype.itemsize <= 2 and dtype == np.float32
+        return y.astype(self.dtype) if half else y
+
+    # -- plans ---------------------------------------------------------------------------------------
+
+    def _choose(self, x: Array, dtype: np.dtype, layout: str) -> str:
+        """The plan for this batch: the one asked for, or the fastest candidate."""
+        if self.plan != "auto":
+            return self.plan
+        batch = x.shape[1]
+        if batch == 0:
+            return "factors"
+        key = (self.chain, (batch - 1).bit_length(), dtype, layout)
+        if key not in _FASTEST:
+            names = [name for name in self._candidates(batch)]
+            _FASTEST[key] = names[0] if len(names) == 1 else min(names, key=lambda name: self._time(name, x, dtype))
+        return _FASTEST[key]
+
+    def _candidates(self, batch: int) -> list[str]:
+        rows, cols = self._inner
+        names = ["fused"] if FusedStages.takes(self.chain.patterns) else ["factors"]
+        if self._groups is not None:
+            names.append("merged")
+        if rows * cols <= 4 * self.chain.n_params or rows * cols <= 1 << 14:
+            names.append("dense")
+        return names
+
+    def _time(self, name: str, x: Array, dtype: np.dtype) -> float:
+        x = np.ascontiguousarray(x, dtype=dtype)
+        product = self._product(name, dtype)
+        product(x)  # compiles, fills caches
+        best = np.inf
+        for _ in range(3):
+            start = time.perf_counter()
+            product(x)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    def _product(self, name: str, dtype: np.dtype) -> Callable[[Array], Array]:
+        """The function (features, batch) -> (features, batch) of a plan, prepared once."""
+        key = name, dtype.str
+        if key not in self._plans:
+            factors = [x.astype(dtype, copy=False) for x in self.factors]
+            if name == "fused":
+                self._plans[key] = FusedStages(factors).last
+            elif name == "dense":
+                dense = self._merge(factors, [range(len(factors))])[0]
+                matrix = _scatter(dense)
+                self._plans[key] = lambda x: matrix @ x
+            else:
+                if name == "merged":
+                    groups = self._groups or [range(i, i + 1) for i in range(len(factors))]
+                    factors = self._merge(factors, groups)
+                stages = [stack_of_blocks(x) for x in reversed(factors)]
+                self._plans[key] = lambda x: reduce(lambda v, blocks: factor_product(blocks, v), stages, x)
+        return self._plans[key]
+
+    def _fused(self, dtype: np.dtype) -> FusedStages:
+        bound = self._product("fused", dtype)
+        return bound.__self__  # type: ignore[attr-defined, no-any-return]
+
+    @cached_property
+    def _groups(self) -> list[range] | None:
+        """Groups of neighbours to multiply beforehand: two or three stages of about equal size."""
+        chain = self.chain if self.chain.chainable else self.chain.T
+        depth = len(chain)
+        if depth < 4 or not chain.chainable:
+            return None
+        stages = 2 if depth <= 11 else 3
+        bounds = [round(i * depth / stages) for i in range(stages + 1)]
+        groups = [range(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+        if not self.chain.chainable:
+            groups = [range(depth - g.stop, depth - g.start) for g in reversed(groups)]
+        size = sum(self._merged_params(g) for g in groups)
+        return groups if size <= 0.5 * self._inner[0] * self._inner[1] else None
+
+    def _merged_params(self, group: range) -> int:
+        patterns = self.chain.patterns[group.start : group.stop]
+        part = Chain(patterns)
+        return (part if part.chainable else part.T).product().n_params
+
+    def _merge(self, factors: list[Array], groups: Sequence[range]) -> list[Array]:
+        merged = []
+        for group in groups:
+            part = Chain(self.chain.patterns[group.start : group.stop])
+            pieces = factors[group.start : group.stop]
+            mirrored = not part.chainable
+            if mirrored:
+                part, pieces = part.T, [x.transpose(0, 2, 1, 3) for x in reversed(pieces)]
+            z, pattern = pieces[-1], part[len(part) - 1]
+            for l in range(len(part) - 2, -1, -1):
+                z = merge_factors(np.ascontiguousarray(pieces[l]), np.ascontiguousarray(z), part[l], pattern)
+                pattern = part[l] * pattern
+            merged.append(np.ascontiguousarray(z.transpose(0, 2, 1, 3)) if mirrored else np.ascontiguousarray(z))
+        return merged
+
+
+class _Mirror(LinearOperator):
+    """Transpose or adjoint of an operator that permutes or crops."""
+
+    def __init__(self, operator: ButterflyOperator, conjugate: bool) -> None:
+        super().__init__(operator.dtype, operator.shape[::-1])
+        self.operator, self.conjugate = operator, conjugate
+        self.inner = operator._mirrored(conjugate)
+
+    def _matmat(self, X: Array) -> Array:
+        op = self.operator
+        framed = np.zeros((op._inner[0], X.shape[1]), X.dtype)
+        framed[: len(X)] = X
+        y = self.inner._last(framed)
+        if op.perm is not None:
+            back = np.empty_like(y)
+            back[op.perm] = y
+            y = back
+        return y[: self.shape[0]]
+
+    def _matvec(self, x: Array) -> Array:
+        return self._matmat(x.reshape(-1, 1))[:, 0]
+
+    def _adjoint(self) -> LinearOperator:
+        return self.operator if self.conjugate else super()._adjoint()
+
+    def _transpose(self) -> LinearOperator:
+        return super()._transpose() if self.conjugate else self.operator
+
+
+def _scatter(z: Array) -> Array:
+    """Dense matrix of one factor."""
+    a, b, c, d = z.shape
+    if a == d == 1:
+        return np.ascontiguousarray(z.reshape(b, c))
+    dense = np.zeros((a, b, d, a, c, d), z.dtype)
+    np.einsum("ibjicj->ibcj", dense)[...] = z
+    return dense.reshape(a * b * d, a * c * d)

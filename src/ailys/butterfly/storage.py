@@ -1,0 +1,105 @@
+"""Factorizations in safetensors files: factors as tensors, chain and certificate in the metadata.
+
+Tensors ``factor.0 ... factor.{L-1}`` have the layout (a, b, c, d); complex ones carry a last axis
+(real, imaginary). ``perm`` holds the column permutation. Any reader of safetensors can open them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.files import atomic_write
+from .architecture import Chain
+from .factorization import ButterflyFactorization
+
+__all__ = ["load", "save"]
+
+_FORMAT = "ailys.butterfly"
+_VERSION = 1
+_NUMBERS = ("error", "norm", "outside")
+
+
+def save(answer: ButterflyFactorization, path: Path) -> Path:
+    """Write a factorization; the certificate is computed if it has not been yet."""
+    from safetensors.numpy import save_file
+
+    tensors = {f"factor.{i}": _as_real(x) for i, x in enumerate(answer.factors)}
+    if answer.perm is not None:
+        tensors["perm"] = np.asarray(answer.perm, np.int64)
+    record = {
+        "version": _VERSION,
+        "chain": [list(p) for p in answer.chain],
+        "shape": list(answer.shape),
+        "dtype": answer.factors[0].dtype.name,
+        "order": answer.order,
+        "scale_side": answer.scale_side,
+        "weighted": answer.weighted,
+        "sweeps": answer.sweeps,
+        "notes": list(answer.notes),
+        "step_errors": answer.step_errors.tolist(),
+        "split_errors": answer.split_errors.tolist() if len(answer.chain) > 1 else [],
+        "unweighted_error": answer.unweighted_error if answer.weighted else None,
+        **{name: getattr(answer, name) for name in _NUMBERS},
+    }
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, metadata={_FORMAT: json.dumps(record)})
+    return path
+
+
+def load(path: Path) -> ButterflyFactorization:
+    """Read a factorization; a file that is not one gets a sentence that names it."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(_FORMAT)
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if text else {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as fault:
+        raise ValueError(f"{path}: not a safetensors file, or cut short ({fault})") from fault
+    if text is None:
+        raise ValueError(f"{path}: a safetensors file, but not a butterfly factorization (no {_FORMAT!r} metadata)")
+    try:
+        record: dict[str, Any] = json.loads(text)
+        if record["version"] > _VERSION:
+            raise ValueError(f"{path}: written by a newer version of ailys (format {record['version']}); update ailys")
+        dtype = record["dtype"]
+        chain = Chain(record["chain"])
+        factors = tuple(_as_stored(tensors[f"factor.{i}"], dtype) for i in range(len(chain)))
+        for i, (x, p) in enumerate(zip(factors, chain, strict=True)):
+            if x.shape != tuple(p):
+                raise ValueError(f"{path}: factor.{i} has shape {x.shape}, the chain in the metadata says {tuple(p)}")
+        return ButterflyFactorization(
+            factors=factors,
+            chain=chain,
+            shape=tuple(record["shape"]),
+            perm=tensors.get("perm"),
+            order=record["order"],
+            scale_side=record["scale_side"],
+            step_errors=np.array(record["step_errors"]),
+            weighted=record["weighted"],
+            sweeps=record["sweeps"],
+            notes=tuple(record["notes"]),
+            _splits=np.array(record["split_errors"]),
+            _unweighted=record["unweighted_error"],
+            **{name: float(record[name]) for name in _NUMBERS},
+        )
+    except (KeyError, TypeError, json.JSONDecodeError) as fault:
+        raise ValueError(f"{path}: the metadata of the butterfly factorization is damaged ({fault})") from fault
+
+
+def _as_real(x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind == "c":
+        return np.ascontiguousarray(np.stack([x.real, x.imag], axis=-1))
+    return np.ascontiguousarray(x)
+
+
+def _as_stored(x: np.ndarray, dtype: str) -> np.ndarray:
+    if dtype.startswith("complex"):
+        return np.ascontiguousarray(x[..., 0] + 1j * x[..., 1]).astype(dtype)
+    return x

@@ -1,0 +1,115 @@
+"""The command ``ailys``: one sub-command for each system, and the two fronts, tour and audit."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from . import __version__
+from .core.console import Exit, Refused
+from .core.optional import MissingExtra
+from .domains import DOMAINS
+
+__all__ = ["app", "main"]
+
+FRONTS = {
+    "tour": "Run every stop of the tour on real data and write one page, index.html.",
+    "audit": "Try to break the guarantees by experiment.",
+}
+
+
+class _Deferred(typer.core.TyperGroup):
+    """A sub-command whose module is imported when it is called, not when the help lists it."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        module = importlib.import_module(f".{self.name}.cli", __package__)
+        command = typer.main.get_command(module.app)
+        command.name = self.name
+        return command.make_context(info_name, args, parent=parent, **extra)
+
+
+class _Root(typer.core.TyperGroup):
+    """The list of domains and fronts."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, text in {**FRONTS, **DOMAINS}.items():
+            self.add_command(_Deferred(name=name, help=text), name)
+
+
+app = typer.Typer(
+    cls=_Root,
+    no_args_is_help=True,
+    add_completion=False,
+    help="Frugal and responsible algorithms; every answer comes with its guarantee.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ailys {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """The options before the name of a sub-command."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors become one line on standard error and an exit code."""
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(args=arguments, prog_name="ailys", standalone_mode=False)
+        code = result if isinstance(result, int) else Exit.DONE
+    except typer.Abort:
+        code = _say("stopped", 130)
+    except KeyboardInterrupt:
+        code = _say("stopped", 130)
+    except BrokenPipeError:  # the reader of a pipe has gone: nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.DONE
+    except Refused as fault:
+        code = _say(str(fault), Exit.REFUSED)
+    except (ValueError, TypeError, OSError, MissingExtra) as fault:
+        code = _say(str(fault), Exit.BAD_INPUT)
+    except MemoryError:
+        code = _say("not enough memory for this input", Exit.BAD_INPUT)
+    except Exception as fault:
+        if _is_usage(fault):
+            code = _usage(fault)
+        elif os.environ.get("AILYS_TRACEBACK"):
+            raise
+        else:
+            text = f"a fault in ailys itself ({type(fault).__name__}: {fault}); run again with AILYS_TRACEBACK=1 and report it"
+            code = _say(text, Exit.FAILED)
+    sys.exit(int(code))
+
+
+def _is_usage(fault: Exception) -> bool:
+    """Whether this is Typer's complaint about the words of the command."""
+    return hasattr(fault, "format_message") and hasattr(fault, "exit_code")
+
+
+def _usage(fault: Any) -> int:
+    if type(fault).__name__ == "NoArgsIsHelpError":
+        if fault.ctx is not None:
+            print(fault.ctx.get_help())
+        return Exit.BAD_INPUT
+    where = fault.ctx.command_path if getattr(fault, "ctx", None) is not None else "ailys"
+    return _say(f"{fault.format_message().rstrip('.')}; see '{where} --help'", Exit.BAD_INPUT)
+
+
+def _say(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"ailys: {line}", file=sys.stderr)
+    return code

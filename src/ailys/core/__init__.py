@@ -1,0 +1,1 @@
+"""Small pieces that every system shares: guarantees, answers, randomness, files, figures, console."""

@@ -1,0 +1,90 @@
+"""What commands say: tables and progress on the terminal, JSON for machines, errors on one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .answer import Answer, jsonable, readable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["Exit", "Force", "Json", "Out", "Refused", "SeedOption", "progress", "show", "show_table", "warn"]
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    DONE = 0
+    FAILED = 1  # a claim is broken, or a stop of the tour failed
+    BAD_INPUT = 2
+    REFUSED = 3  # a budget is refused, or spent without the answer asked for
+
+
+class Refused(Exception):
+    """A budget does not allow what was asked for: commands end with exit code 3."""
+
+
+# the options that mean the same in every command
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Where to write the result.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the random numbers.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the result if it exists.")]
+
+
+def show(answer: Answer, as_json: bool, **more: Any) -> None:
+    """Print an answer: its facts as a table and its guarantee, or all of it as JSON."""
+    if as_json:
+        print(json.dumps({**answer.to_dict(), **jsonable(more)}, indent=2))
+        return
+    rows = [(name, value) for name, value in {**answer.facts(), **more}.items() if not isinstance(value, list)]
+    show_table(None, ("", ""), [(name.replace("_", " "), readable(value)) for name, value in rows], header=False)
+    guarantee = answer.guarantee
+    _console().print(f"[bold]guarantee[/]  {guarantee}" if guarantee else "[bold]guarantee[/]  none is proved")
+
+
+def show_table(
+    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, header: bool = True
+) -> None:
+    """Print a table."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD if header else None, show_header=header, title_justify="left")
+    for position, column in enumerate(columns):
+        table.add_column(column, overflow="fold", style="dim" if not header and position == 0 else None)
+    for row in rows:
+        table.add_row(*(readable(cell) for cell in row))
+    _console().print(table)
+
+
+def warn(message: str) -> None:
+    """A remark on standard error."""
+    print(f"ailys: {message}", file=sys.stderr)
+
+
+@contextmanager
+def progress(silent: bool = False) -> Iterator[Progress]:
+    """A progress display on standard error that leaves no trace behind."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=silent or not console.is_terminal) as display:
+        yield display
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # a pipe or a log gets whole lines: nothing is cut at an imagined width
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)

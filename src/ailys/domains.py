@@ -1,0 +1,10 @@
+"""The systems of the package, in the order of the talk: the one list that grows with a new one."""
+
+from __future__ import annotations
+
+__all__ = ["DOMAINS"]
+
+# name of the subpackage -> what it does, in one line
+DOMAINS: dict[str, str] = {
+    "butterfly": "Matrices as products of sparse butterfly factors, with the error of the best possible one.",
+}

@@ -1,0 +1,75 @@
+"""``ailys tour``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.console import Exit, Json, SeedOption, progress, show_table
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(help="Run the stops of the tour on real, shipped data and write one page, index.html.")
+def tour(
+    stops: Annotated[list[str] | None, typer.Argument(help="Stops or systems; default: all.", metavar="[STOP]...")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the page.")] = Path("ailys-tour"),
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser afterwards.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the stops and end.")] = False,
+    seed: SeedOption = 0,
+    as_json: Json = False,
+) -> None:
+    import json
+
+    from ..core.files import write_text
+    from . import render, run_stops, select_stops
+
+    selected = select_stops(stops or [])
+    if listing:
+        show_table(None, ("stop", "system", "title"), [(n, d, s.title) for n, (d, s) in selected.items()])
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    outcomes = []
+    with progress(silent=as_json) as display:
+        task = display.add_task("tour", total=len(selected))
+        running = run_stops(selected, seed)
+        for _, stop in selected.values():
+            display.update(task, description=stop.title)
+            outcomes.append(next(running))
+            display.advance(task)
+    page = write_text(out / "index.html", render(outcomes, seed=seed))
+    if as_json:
+        report = [
+            {
+                "stop": o.stop.name,
+                "domain": o.domain,
+                "ok": o.exhibit is not None,
+                "seconds": o.seconds,
+                "peak_bytes": o.peak_bytes,
+                "fault": o.fault,
+                "guarantee": o.exhibit.guarantee.to_dict() if o.exhibit and o.exhibit.guarantee else None,
+            }
+            for o in outcomes
+        ]
+        print(json.dumps({"page": str(page), "stops": report}, indent=2))
+    else:
+        rows = [
+            (
+                o.stop.title,
+                o.domain,
+                "ok" if o.exhibit else f"failed: {o.fault}",
+                f"{o.seconds:.1f} s",
+                f"{o.peak_bytes / 1e6:.0f} MB" if o.peak_bytes else "-",
+            )
+            for o in outcomes
+        ]
+        show_table(None, ("stop", "system", "state", "time", "peak memory"), rows)
+        print(f"page: {page}")
+    if open_page:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    if any(o.exhibit is None for o in outcomes):
+        raise typer.Exit(Exit.FAILED)
