@@ -19,19 +19,23 @@ if TYPE_CHECKING:
 __all__ = ["draw_sparse", "plot_certificate", "plot_chain", "plot_overview", "plot_pareto"]
 
 
-def draw_sparse(ax: Axes, matrix: np.ndarray, left: float = 0.0, colour: str = PALETTE[0]) -> float:
-    """Draw a matrix at ``left`` in units of its entries: opacity is modulus. Returns the right edge."""
-    from matplotlib.colors import to_rgb
+def draw_sparse(ax: Axes, matrix: np.ndarray, left: float = 0.0) -> float:
+    """Draw a matrix at ``left`` in units of its entries, zeros left empty. Returns the right edge.
+
+    The colour is the phase of the entry (for a real matrix: its sign), the opacity its modulus.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
     rows, cols = matrix.shape
     modulus = np.abs(matrix)
     top = modulus.max() or 1.0
-    image = np.empty((rows, cols, 4))
-    image[..., :3] = to_rgb(colour)
-    image[..., 3] = np.where(modulus > 0, 0.15 + 0.85 * modulus / top, 0.0)
+    wheel = LinearSegmentedColormap.from_list("phase", [*PALETTE[:4], PALETTE[0]])
+    image = wheel((np.angle(matrix) / (2 * np.pi) + 0.001) % 1.0)
+    image[..., 3] = np.where(modulus > 1e-12 * top, 0.2 + 0.8 * modulus / top, 0.0)
     ax.imshow(image, extent=(left, left + cols, rows, 0), interpolation="nearest", aspect="equal")
-    ax.add_patch(Rectangle((left, 0), cols, rows, fill=False, linewidth=0.8, edgecolor=ax.spines["left"].get_edgecolor()))
+    edge = ax.spines["left"].get_edgecolor()
+    ax.add_patch(Rectangle((left, 0), cols, rows, fill=False, linewidth=0.8, edgecolor=edge))
     return left + cols
 
 
