@@ -25,7 +25,7 @@ def _abs2(x):  # type: ignore[no-untyped-def]
     return x.real * x.real + x.imag * x.imag
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _rotations(g00, g11, g01, u0, u1, rest, n):  # type: ignore[no-untyped-def]
     """Dominant unit eigenvector ``(u0, u1)`` of each ``[[g00, g01], [conj g01, g11]]``.
 
@@ -50,7 +50,7 @@ def _rotations(g00, g11, g01, u0, u1, rest, n):  # type: ignore[no-untyped-def]
         u1[t] = upper * np.conj(small) + (1.0 - upper) * big
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _split_rows(src, base, stride, k, width, out, out_base, factor, f0, f1, work):  # type: ignore[no-untyped-def]
     """One column group: rows ``t`` and ``t + k`` are combined into row ``t`` of ``out``.
 
@@ -97,7 +97,7 @@ def _split_rows(src, base, stride, k, width, out, out_base, factor, f0, f1, work
     return lost, met
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _split_columns(src, base, stride, rows, pairs, out, out_base, factor, f0, step, half, work):  # type: ignore[no-untyped-def]
     """Mirror image of `_split_rows`: columns ``2 t`` and ``2 t + 1`` give column ``t`` of ``out``."""
     g00, g11, g01, u0, u1, rest = work
@@ -162,7 +162,7 @@ def _split_columns(src, base, stride, rows, pairs, out, out_base, factor, f0, st
     return lost, met
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def rows_by_two(src, base, stride, rows, cols, copy, factors, offsets, buffer, levels, work, lost):  # type: ignore[no-untyped-def]
     """Left to right for a chain whose factors 1..L-1 have ``b = 2`` and rank one.
 
@@ -221,7 +221,7 @@ def rows_by_two(src, base, stride, rows, cols, copy, factors, offsets, buffer, l
     return energy
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def columns_by_two(src, base, stride, row_splits, n_cols, copy, factors, offsets, buffer, levels, work, lost):  # type: ignore[no-untyped-def]
     """Right to left for a chain whose factors 2..L have ``c = 2`` and rank one: see `rows_by_two`."""
     depth = len(row_splits)
@@ -278,7 +278,7 @@ def columns_by_two(src, base, stride, row_splits, n_cols, copy, factors, offsets
     return energy
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _top_of_tridiagonal(alpha, beta, n, s, d, e):  # type: ignore[no-untyped-def]
     """Largest eigenvalue of a real symmetric tridiagonal matrix, its unit eigenvector in ``s``.
 
@@ -348,7 +348,7 @@ def _top_of_tridiagonal(alpha, beta, n, s, d, e):  # type: ignore[no-untyped-def
     return theta
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _dominant_left(block, gram, basis, p, image, alpha, beta, s, d, e, tol):  # type: ignore[no-untyped-def]
     """Dominant left singular vector ``p`` of ``block`` (few rows), by the Lanczos process.
 
@@ -449,7 +449,7 @@ def _dominant_left(block, gram, basis, p, image, alpha, beta, s, d, e, tol):  # 
             basis[k + 1, i] = p[i] * b
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def rank_one_blocks(z, flip, left, tol, x1, x2, lost, zero):  # type: ignore[no-untyped-def]
     """Best rank-one approximation of every block ``z[al, :, ka, mu, :, de]`` (b x c).
 
@@ -525,7 +525,7 @@ def rank_one_blocks(z, flip, left, tol, x1, x2, lost, zero):  # type: ignore[no-
     return energy
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _largest(v):  # type: ignore[no-untyped-def]
     """Phase of the entry of largest modulus."""
     top, where = -1.0, 0

@@ -227,7 +227,7 @@ def _permutations(perm: Any, n: int, padded: int) -> list[Array | None]:
         if perm != "bitrev":
             raise ValueError(f"perm must be None, 'bitrev', a permutation of 0..{n - 1} or a list of these; got {perm!r}")
         return [bit_reversal(padded)]
-    if isinstance(perm, (list, tuple)) and not all(isinstance(p, (int, np.integer)) for p in perm):
+    if isinstance(perm, (list, tuple)) and (not perm or not all(isinstance(p, (int, np.integer)) for p in perm)):
         if not perm:
             raise ValueError("perm is an empty list; give at least one permutation")
         return [one for p in perm for one in _permutations(p, n, padded)]
@@ -261,8 +261,9 @@ def run(target: Array, chain: Chain, order: Any) -> Fit:
     reduced, _ = chain.reduce()
     steps = balanced_order(len(reduced)) if order == "balanced" else order
     fit = factorize_stack(target, reduced, steps)
-    tiny = np.finfo(np.float64 if target.real.dtype == np.float64 else np.float32).tiny
-    if not np.isfinite(fit.energy).all() or ((fit.energy < tiny * 1e8) & (fit.energy >= 0)).any():
+    # energies are squared once more on the way, and those of single precision are formed in it
+    low, high = (1e-140, 1e140) if target.real.dtype == np.float64 else (1e-20, 1e36)
+    if not ((fit.energy > low) & (fit.energy < high)).all():
         # squares overflowed or underflowed, or the input is not finite
         require_finite(target)
         peak = np.abs(target).max(axis=(1, 2))

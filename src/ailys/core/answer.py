@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -74,6 +75,6 @@ def jsonable(value: Any) -> Any:
         return jsonable(value.item())
     if isinstance(value, complex):
         return [value.real, value.imag]
-    if isinstance(value, float) and value != value:
-        return None  # JSON has no NaN
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)  # JSON has neither NaN nor infinities
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -79,7 +79,9 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 def to_svg(figure: Figure, name: str, alt: str) -> str:
     """The figure as an ``<svg>`` element for a page: its own ids, the page's ink, a text alternative."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with style(inline=True):  # text stays text, and the same figure gives the same ids
+        figure.savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)

@@ -1,0 +1,88 @@
+"""The command line as a whole: help, version, exit codes, errors on one line, start-up time."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ailys.cli import main
+from ailys.domains import DOMAINS
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    return stopped.value.code, out, err
+
+
+def test_help_lists_every_system_and_front(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for name in (*DOMAINS, "tour", "audit"):
+        assert name in out
+
+
+def test_version(capsys):
+    from ailys import __version__
+
+    assert run(capsys, "--version") == (0, f"ailys {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nonsense",), ("butterfly", "nonsense"), ("butterfly", "factorize"), ("audit", "--trials", "0"), ("tour", "nowhere")],
+)
+def test_bad_words_give_one_line_and_code_2(capsys, arguments):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("ailys: ")
+    assert err.count("\n") == 1
+
+
+def test_a_fault_of_our_own_is_one_line_too(capsys, monkeypatch, tmp_path):
+    import numpy as np
+
+    import ailys.butterfly
+
+    def broken(*args, **kwargs):
+        raise IndexError("deep inside")
+
+    monkeypatch.setattr(ailys.butterfly, "butterfly", broken)
+    np.save(tmp_path / "a.npy", np.eye(4))
+    code, _, err = run(capsys, "butterfly", "factorize", str(tmp_path / "a.npy"))
+    assert code == 1
+    assert "a fault in ailys itself (IndexError: deep inside)" in err
+    assert err.count("\n") == 1
+
+
+def test_python_dash_m_is_the_same_command():
+    done = subprocess.run([sys.executable, "-m", "ailys", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ailys ")
+
+
+def test_a_reader_that_leaves_early_is_not_an_error():
+    done = subprocess.run(
+        f"{sys.executable} -m ailys butterfly chains 64x64 --limit 4000 --max-rank 20 | head -1",
+        shell=True, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+
+
+def test_the_import_is_light_and_the_help_fast():
+    # the best of several runs, since the machine may be busy; CI prints the figures
+    def best(*command):
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    heavy = "import ailys, sys; print([m for m in ('numpy', 'scipy', 'matplotlib', 'torch', 'typer') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert best(sys.executable, "-c", "import ailys") < 0.3
+    assert best(sys.executable, "-m", "ailys", "--help") < 0.6
