@@ -32,7 +32,13 @@ def test_version(capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("nonsense",), ("butterfly", "nonsense"), ("butterfly", "factorize"), ("audit", "--trials", "0"), ("tour", "nowhere")],
+    [
+        ("nonsense",),
+        ("butterfly", "nonsense"),
+        ("butterfly", "factorize"),
+        ("audit", "--trials", "0"),
+        ("tour", "nowhere"),
+    ],
 )
 def test_bad_words_give_one_line_and_code_2(capsys, arguments):
     code, out, err = run(capsys, *arguments)
@@ -81,7 +87,9 @@ def test_the_import_is_light_and_the_help_fast():
             times.append(time.perf_counter() - start)
         return min(times)
 
-    heavy = "import ailys, sys; print([m for m in ('numpy', 'scipy', 'matplotlib', 'torch', 'typer') if m in sys.modules])"
+    heavy = (
+        "import ailys, sys; print([m for m in ('numpy', 'scipy', 'matplotlib', 'torch', 'typer') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert best(sys.executable, "-c", "import ailys") < 0.3

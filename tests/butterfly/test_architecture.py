@@ -127,7 +127,7 @@ def test_chainability_names_the_first_bad_pair_and_the_rule():
     mirrored = Chain([(2, 2, 2, 1), (1, 2, 2, 2)])
     assert not mirrored.chainable
     assert mirrored.co_chainable
-    assert mirrored.T == Chain.dyadic(4)
+    assert Chain.dyadic(4) == mirrored.T
 
 
 def test_every_small_chain_is_chainable_exactly_when_supports_multiply_cleanly():

@@ -1,12 +1,22 @@
 """Factorization: exact error, optimality, the constant, all the shapes and types that people bring."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ailys.butterfly import Chain, butterfly, dft_factors, distance_lower_bound, hadamard_factors, split_errors, two_factor
+from ailys.butterfly import (
+    Chain,
+    butterfly,
+    dft_factors,
+    distance_lower_bound,
+    hadamard_factors,
+    split_errors,
+    two_factor,
+)
 from ailys.butterfly.closed_forms import bit_reversal
 
 from .conftest import chains, dense_product, random_factors, seeds
@@ -58,9 +68,7 @@ def test_a_member_of_the_class_is_recovered(chain, seed, complex_entries):
 @given(chains(max_depth=3), seeds)
 def test_split_errors_are_distances_to_two_factor_classes(chain, seed):
     A = gaussian(np.random.default_rng(seed), chain.shape)
-    direct = [
-        np.sqrt(two_factor(A, chain.product(0, l), chain.product(l))[2]) for l in range(1, len(chain))
-    ]
+    direct = [np.sqrt(two_factor(A, chain.product(0, l), chain.product(l))[2]) for l in range(1, len(chain))]
     assert np.allclose(split_errors(A, chain), direct, rtol=1e-9, atol=1e-9)
 
 
@@ -239,7 +247,7 @@ def test_sweeps_never_increase_the_error_and_report_it_exactly(chain, seed):
         answer = butterfly(A, chain, refine=sweeps)
         assert np.linalg.norm(A - answer.toarray()) == pytest.approx(answer.error, rel=1e-9, abs=1e-12)
         errors.append(answer.error)
-    assert all(later <= earlier * (1 + 1e-12) for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later <= earlier * (1 + 1e-12) for earlier, later in itertools.pairwise(errors))
 
 
 def test_sweeps_gain_what_was_published():

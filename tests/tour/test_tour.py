@@ -18,8 +18,12 @@ def stop(name="one", title="A <title>"):
 
 
 def outcome(name="one", frames=2, fault=""):
-    shown = tuple(Frame(f"frame {i}", f"<svg id='{name}-{i}'></svg>", {"number": f"{i}"}, "a remark") for i in range(frames))
-    exhibit = None if fault else Exhibit(shown, "made up.", Guarantee("optimal", "it is best", source="page"), "position", 1)
+    shown = tuple(
+        Frame(f"frame {i}", f"<svg id='{name}-{i}'></svg>", {"number": f"{i}"}, "a remark") for i in range(frames)
+    )
+    exhibit = (
+        None if fault else Exhibit(shown, "made up.", Guarantee("optimal", "it is best", source="page"), "position", 1)
+    )
     return Outcome("butterfly", stop(name), exhibit, 1.5, 3 * 10**8, fault)
 
 
@@ -33,7 +37,9 @@ def test_the_page_is_self_contained_and_escapes_text():
 
 
 def test_one_frame_has_no_slider():
-    page = render([Outcome("butterfly", stop(), Exhibit((Frame("", "<svg></svg>", {}),), "d", None), 1, None)], seed=None)
+    page = render(
+        [Outcome("butterfly", stop(), Exhibit((Frame("", "<svg></svg>", {}),), "d", None), 1, None)], seed=None
+    )
     assert "<input" not in page
 
 

@@ -8,6 +8,8 @@ a NaN or an infinity in the input shows in the returned energies, which the call
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numba.extending import register_jitable
@@ -21,7 +23,7 @@ _EXPLICIT = 1e-3
 
 
 @register_jitable  # type: ignore[untyped-decorator]
-def _abs2(x):  # type: ignore[no-untyped-def]
+def _abs2(x: Any) -> Any:
     return x.real * x.real + x.imag * x.imag
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -63,17 +64,12 @@ def _dense_product(answer: ButterflyFactorization) -> np.ndarray:
     return product
 
 
-def _one(answer: object) -> ButterflyFactorization:
-    assert isinstance(answer, ButterflyFactorization)
-    return answer
-
-
 def error_is_exact(rng: Rng) -> bool:
     """The reported error against the dense residual."""
     chain = _random_chain(rng)
     A = _random_matrix(rng, chain)
     order = str(rng.choice(["left", "right", "best", "balanced"]))
-    answer = _one(butterfly(A, chain, order=order, refine=int(rng.integers(0, 3))))
+    answer = butterfly(A, chain, order=order, refine=int(rng.integers(0, 3)))
     residual = np.linalg.norm(A - _dense_product(answer))
     return bool(abs(residual - answer.error) > 1e-10 * np.linalg.norm(A))
 
@@ -84,7 +80,7 @@ def nobody_gets_below(rng: Rng) -> bool:
 
     chain = _random_chain(rng)
     A = rng.standard_normal(chain.shape)
-    answer = _one(butterfly(A, chain))
+    answer = butterfly(A, chain)
     sizes = np.cumsum([p.n_params for p in chain])[:-1]
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
@@ -115,19 +111,17 @@ def error_within_the_constant(rng: Rng) -> bool:
     chain = _random_chain(rng)
     X, noise = _member(rng, chain), rng.standard_normal(chain.shape)
     noise *= 10 ** rng.uniform(-8, 0.5) * np.linalg.norm(X) / np.linalg.norm(noise)
-    answer = _one(butterfly(X + noise, chain, order=str(rng.choice(["left", "right"]))))
+    answer = butterfly(X + noise, chain, order=str(rng.choice(["left", "right"])))
     slack = 1e-9 * answer.error + 1e-13 * answer.norm
     constant = np.sqrt(max(1, len(chain.reduce()[0]) - 1))
-    return bool(
-        answer.error > answer.a_priori_bound + slack or answer.error > constant * np.linalg.norm(noise) + slack
-    )
+    return bool(answer.error > answer.a_priori_bound + slack or answer.error > constant * np.linalg.norm(noise) + slack)
 
 
 def two_factors_are_optimal(rng: Rng) -> bool:
     """Alternating least squares with dense solves, from random starts, against the two-factor answer."""
     chain = _random_chain(rng, depth=2)
     A = rng.standard_normal(chain.shape)
-    answer = _one(butterfly(A, chain))
+    answer = butterfly(A, chain)
     supports = [chain.support(0).toarray() > 0, chain.support(1).toarray() > 0]
     X = np.where(supports[0], rng.standard_normal(supports[0].shape), 0.0)
     Y = np.zeros(supports[1].shape)
@@ -145,7 +139,7 @@ def members_are_recovered(rng: Rng) -> bool:
     """A product of random factors is found again up to rounding."""
     chain = _random_chain(rng)
     X = _member(rng, chain)
-    answer = _one(butterfly(X, chain))
+    answer = butterfly(X, chain)
     return bool(not answer.exact or np.linalg.norm(X - _dense_product(answer)) > 1e-12 * np.linalg.norm(X))
 
 
@@ -153,15 +147,17 @@ def sweeps_never_hurt(rng: Rng) -> bool:
     """The error after more sweeps is not larger."""
     chain = _random_chain(rng)
     A = _random_matrix(rng, chain)
-    errors = [_one(butterfly(A, chain, refine=k)).error for k in (0, 1, 3)]
-    return any(later > earlier * (1 + 1e-9) + 1e-13 * np.linalg.norm(A) for earlier, later in zip(errors, errors[1:]))
+    errors = [butterfly(A, chain, refine=k).error for k in (0, 1, 3)]
+    return any(
+        later > earlier * (1 + 1e-9) + 1e-13 * np.linalg.norm(A) for earlier, later in itertools.pairwise(errors)
+    )
 
 
 def products_agree(rng: Rng) -> bool:
     """Every plan of the operator, its transpose and its adjoint, against the dense product."""
     chain = Chain.dyadic(int(2 ** rng.integers(1, 6))) if rng.random() < 0.5 else _random_chain(rng)
     perm = rng.permutation(chain.shape[1]) if rng.random() < 0.5 else None
-    answer = _one(butterfly(_random_matrix(rng, chain), chain, perm=perm))
+    answer = butterfly(_random_matrix(rng, chain), chain, perm=perm)
     plan = str(rng.choice([p for p in PLANS if p != "fused" or FusedStages.takes(chain.patterns)]))
     operator, dense = answer.operator(plan), answer.toarray()
     x = rng.standard_normal((chain.shape[1], int(rng.integers(1, 40))))
@@ -174,7 +170,7 @@ def products_agree(rng: Rng) -> bool:
 def files_are_exact(rng: Rng) -> bool:
     """What is loaded is what was saved, to the bit, with the same certificate."""
     chain = _random_chain(rng)
-    answer = _one(butterfly(_random_matrix(rng, chain), chain))
+    answer = butterfly(_random_matrix(rng, chain), chain)
     with tempfile.TemporaryDirectory() as folder:
         again = ButterflyFactorization.load(answer.save(Path(folder) / "f.safetensors"))
     same = all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(answer.factors, again.factors, strict=True))
@@ -184,7 +180,9 @@ def files_are_exact(rng: Rng) -> bool:
 CLAIMS = (
     Claim("exact-error", "the reported error is the Frobenius norm of the residual", error_is_exact),
     Claim("lower-bound", "no butterfly of the class is closer than the lower bound", nobody_gets_below),
-    Claim("constant", "peeling from one end stays within sqrt(L-1) of the best possible error", error_within_the_constant),
+    Claim(
+        "constant", "peeling from one end stays within sqrt(L-1) of the best possible error", error_within_the_constant
+    ),
     Claim("two-factors", "two factors are optimal", two_factors_are_optimal),
     Claim("recovery", "a matrix of the class is recovered up to rounding", members_are_recovered),
     Claim("refine", "a sweep of refinement never increases the error", sweeps_never_hurt),

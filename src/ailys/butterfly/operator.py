@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, reduce
@@ -23,7 +24,7 @@ PLANS = ("auto", "factors", "fused", "merged", "dense")
 _FASTEST: dict[tuple[Any, ...], str] = {}
 
 
-class ButterflyOperator(LinearOperator):
+class ButterflyOperator(LinearOperator):  # type: ignore[misc]
     """The matrix ``X_1 X_2 ... X_L`` (columns permuted back, cropped) as a linear operator.
 
     Parameters
@@ -112,7 +113,7 @@ class ButterflyOperator(LinearOperator):
         return super().__matmul__(x)
 
     def _matvec(self, x: Array) -> Array:
-        return self._last(x.reshape(-1, 1)).reshape(x.shape[:0] + (self.shape[0],))
+        return self._last(x.reshape(-1, 1))[:, 0]
 
     def _matmat(self, X: Array) -> Array:
         return self._last(X)
@@ -181,11 +182,11 @@ class ButterflyOperator(LinearOperator):
             return "factors"
         key = (self.chain, (batch - 1).bit_length(), dtype, layout)
         if key not in _FASTEST:
-            names = [name for name in self._candidates(batch)]
+            names = self._candidates()
             _FASTEST[key] = names[0] if len(names) == 1 else min(names, key=lambda name: self._time(name, x, dtype))
         return _FASTEST[key]
 
-    def _candidates(self, batch: int) -> list[str]:
+    def _candidates(self) -> list[str]:
         rows, cols = self._inner
         names = ["fused"] if FusedStages.takes(self.chain.patterns) else ["factors"]
         if self._groups is not None:
@@ -237,7 +238,7 @@ class ButterflyOperator(LinearOperator):
             return None
         stages = 2 if depth <= 11 else 3
         bounds = [round(i * depth / stages) for i in range(stages + 1)]
-        groups = [range(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+        groups = [range(start, stop) for start, stop in itertools.pairwise(bounds)]
         if not self.chain.chainable:
             groups = [range(depth - g.stop, depth - g.start) for g in reversed(groups)]
         size = sum(self._merged_params(g) for g in groups)
@@ -264,7 +265,7 @@ class ButterflyOperator(LinearOperator):
         return merged
 
 
-class _Mirror(LinearOperator):
+class _Mirror(LinearOperator):  # type: ignore[misc]
     """Transpose or adjoint of an operator that permutes or crops."""
 
     def __init__(self, operator: ButterflyOperator, conjugate: bool) -> None:

@@ -158,9 +158,7 @@ def _depth_first(stack: Array, chain: Chain, from_left: bool) -> Fit:
                     src, base, cols, row_splits, width, copy, flat, offsets, buffer, levels, work, lost[m]
                 )
     outside = np.zeros(n) if copies == 1 else extract_support(stack, chain.product())[1]
-    factors = [
-        flat[o : o + s].reshape(n * p.a, p.b, p.c, p.d) for o, s, p in zip(offsets, sizes, chain, strict=True)
-    ]
+    factors = [flat[o : o + s].reshape(n * p.a, p.b, p.c, p.d) for o, s, p in zip(offsets, sizes, chain, strict=True)]
     return Fit(factors, lost.T, outside, energy + outside, depth - 1 if from_left else 0)
 
 

@@ -115,4 +115,3 @@ class FusedStages:
         kernel = vector_stages if len(x) <= TILE // 4 else tile_stages_first
         kernel(x, y, self.weights, self.starts, self.a, self.d)
         return y
-

@@ -125,4 +125,3 @@ def _rightward(z: Array, chain: Chain, factors: list[Array]) -> tuple[list[Array
         factors[l], factors[l + 1], e = split(y, chain[l], chain[l + 1], "left")
         lost[l] = e.sum()
     return factors, lost
-

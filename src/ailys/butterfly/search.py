@@ -45,12 +45,12 @@ def enumerate_chains(
 
     Yields
     ------
-    Chain, by depth; a class is met once, since chains without redundancy describe distinct classes.
+    Chain, by depth; each chain once.
 
     Examples
     --------
     >>> [str(chain) for chain in enumerate_chains((4, 4), max_params=16, max_depth=2)][:2]
-    ['(1,4,4,1)', '(1,2,1,2)(1,4,4,1)']
+    ['(1,4,4,1)', '(1,2,1,2)(1,2,4,1)']
     """
     m, n = shape
     if m < 1 or n < 1:
@@ -218,7 +218,7 @@ def pareto_chains(
     for chain in [*deeper, *extra]:
         if chain.n_params <= max_params:
             answer = butterfly(matrix, chain)
-            found.append((chain.n_params, answer.relative_error, answer.optimal, chain))  # type: ignore[union-attr]
+            found.append((chain.n_params, answer.relative_error, answer.optimal, chain))
     if not found:
         smallest = min(c.n_params for c in enumerate_chains((m, n), max_params=m * n, max_depth=2, max_rank=1))
         raise ValueError(f"no chain of {m} x {n} has at most {max_params} parameters; the smallest has {smallest}")

@@ -20,7 +20,6 @@ __all__ = ["load", "save"]
 
 _FORMAT = "ailys.butterfly"
 _VERSION = 1
-_NUMBERS = ("error", "norm", "outside")
 
 
 def save(answer: ButterflyFactorization, path: Path) -> Path:
@@ -43,7 +42,9 @@ def save(answer: ButterflyFactorization, path: Path) -> Path:
         "step_errors": answer.step_errors.tolist(),
         "split_errors": answer.split_errors.tolist() if len(answer.chain) > 1 else [],
         "unweighted_error": answer.unweighted_error if answer.weighted else None,
-        **{name: getattr(answer, name) for name in _NUMBERS},
+        "error": answer.error,
+        "norm": answer.norm,
+        "outside": answer.outside,
     }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata={_FORMAT: json.dumps(record)})
@@ -87,7 +88,9 @@ def load(path: Path) -> ButterflyFactorization:
             notes=tuple(record["notes"]),
             _splits=np.array(record["split_errors"]),
             _unweighted=record["unweighted_error"],
-            **{name: float(record[name]) for name in _NUMBERS},
+            error=float(record["error"]),
+            norm=float(record["norm"]),
+            outside=float(record["outside"]),
         )
     except (KeyError, TypeError, json.JSONDecodeError) as fault:
         raise ValueError(f"{path}: the metadata of the butterfly factorization is damaged ({fault})") from fault

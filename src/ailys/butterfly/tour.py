@@ -12,7 +12,6 @@ import numpy as np
 from ..core.figures import PALETTE, style, to_svg
 from ..core.stop import Exhibit, Frame, Stop
 from .architecture import Chain
-from .closed_forms import bit_reversal
 from .factorization import ButterflyFactorization
 from .factorize import butterfly
 from .plots import draw_sparse
@@ -34,7 +33,6 @@ def fourier(rng: np.random.Generator) -> Exhibit:
     import scipy.linalg
 
     answer = butterfly(scipy.linalg.dft(_ORDER), "dyadic", perm="bitrev", order="left")
-    assert isinstance(answer, ButterflyFactorization)
     speed = _speed(rng)
     depth = len(answer.chain)
     frames = []
@@ -138,7 +136,7 @@ def digits_layer(rng: np.random.Generator) -> Exhibit:
     curves: dict[str, list[tuple[ButterflyFactorization, float]]] = {name: [] for name in _FAMILIES}
     for budget in _BUDGETS:
         for name, chains in _candidates(budget * layer.size).items():
-            answers = [_single(butterfly(layer, chain, row_weight=row_weight)) for chain in chains]
+            answers = [butterfly(layer, chain, row_weight=row_weight) for chain in chains]
             answer = min(answers, key=lambda one: one.error)
             network.coefs_[1] = answer.toarray()
             curves[name].append((answer, network.score(test_x, test_y)))
@@ -192,7 +190,13 @@ def _train(rng: np.random.Generator) -> tuple[Any, np.ndarray, np.ndarray, np.nd
         images / 16, labels, test_size=0.3, stratify=labels, random_state=seed
     )
     network = MLPClassifier(
-        (256, 256), alpha=1e-3, learning_rate_init=2e-3, max_iter=40, n_iter_no_change=40, batch_size=64, random_state=seed
+        (256, 256),
+        alpha=1e-3,
+        learning_rate_init=2e-3,
+        max_iter=40,
+        n_iter_no_change=40,
+        batch_size=64,
+        random_state=seed,
     )
     with warnings.catch_warnings():  # the number of passes is meant
         warnings.simplefilter("ignore")
@@ -201,17 +205,13 @@ def _train(rng: np.random.Generator) -> tuple[Any, np.ndarray, np.ndarray, np.nd
     return network, test_x, test_y, np.sqrt(np.mean(hidden**2, axis=0)) + 1e-6
 
 
-def _single(answer: object) -> ButterflyFactorization:
-    assert isinstance(answer, ButterflyFactorization)
-    return answer
-
-
 def _candidates(limit: float) -> dict[str, list[Chain]]:
     """Architectures of the 256 x 256 layer with at most ``limit`` parameters, near to it where possible."""
     n = 256
     families = {
         "four factors": [
-            Chain.from_splits((4,) * 4, (4,) * 4, ranks) for ranks in itertools.product((1, 2, 3), range(1, 8), (1, 2, 3))
+            Chain.from_splits((4,) * 4, (4,) * 4, ranks)
+            for ranks in itertools.product((1, 2, 3), range(1, 8), (1, 2, 3))
         ],
         "two factors": [
             Chain.monarch(n, p=(k, n // k), q=(n // k, k), rank=rank) for k in (4, 8, 16) for rank in range(1, n // k)

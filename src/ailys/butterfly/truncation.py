@@ -103,9 +103,7 @@ def split(z: Array, first: Pattern, second: Pattern, side: Side) -> tuple[Array,
         lost = np.zeros(n_a)
         double = np.dtype(np.complex128 if z.dtype.kind == "c" else np.float64)
         tolerance = 1e-12 if z.real.dtype == np.float64 else 1e-8
-        rank_one_blocks(
-            view, b > c, side == "left", tolerance, x1[:, :, :, 0], x2[:, :, 0], lost, np.zeros(1, double)
-        )
+        rank_one_blocks(view, b > c, side == "left", tolerance, x1[:, :, :, 0], x2[:, :, 0], lost, np.zeros(1, double))
     else:
         lost = _split_by_gram(view, x1, x2, r, side)
     stack = n_a // first.a
@@ -161,9 +159,8 @@ def _qr(blocks: Array) -> tuple[Array, Array]:
 
 def _split_by_gram(view: Array, x1: Array, x2: Array, r: int, side: Side) -> Array:
     """Rank ``r`` truncation of many blocks, through Gram matrices on the short side."""
-    n_a, b, n_k, n_m, c, n_d = view.shape
-    flip = b > c
-    lost = np.zeros(n_a)
+    flip = view.shape[1] > view.shape[4]
+    lost = np.zeros(len(view))
     for part, group in _chunks(view):
         blocks = np.swapaxes(group, -1, -2) if flip else group
         wide = blocks.astype(np.complex128 if view.dtype.kind == "c" else np.float64)

@@ -108,7 +108,7 @@ class Weights:
 def _checked(weight: Any, name: str, size: int, pattern: Pattern, notes: list[str]) -> Array | None:
     if weight is None:
         return None
-    w = np.asarray(weight, dtype=np.float64)
+    w: Array = np.asarray(weight, dtype=np.float64)
     if w.shape not in ((size,), tuple(pattern)):
         raise ValueError(f"{name} must have shape ({size},) or {tuple(pattern)}; got {w.shape}")
     if not np.isfinite(w).all():
@@ -118,7 +118,7 @@ def _checked(weight: Any, name: str, size: int, pattern: Pattern, notes: list[st
             raise ValueError(f"{name} must be positive; its smallest entry is {w.min():.3g}")
         if w.min() == 0:
             notes.append(f"{name} has zeros: 1e-3 of the mean square was added to the squares")
-            w = np.sqrt(w**2 + _RIDGE * np.mean(w**2))
+            w = np.asarray(np.sqrt(w**2 + _RIDGE * np.mean(w**2)))
         return w
     blocks = w.transpose(0, 3, 1, 2)
     singular = np.linalg.svd(blocks, compute_uv=False)

@@ -27,6 +27,7 @@ _INK, _FAINT = "#010203", "#d1d2d3"
 def style(inline: bool = False) -> Iterator[None]:
     """Matplotlib settings of the package; ``inline`` for figures that go into a page."""
     import matplotlib as mpl
+    from cycler import cycler
 
     settings: dict[str, Any] = {
         "figure.dpi": 110,
@@ -36,14 +37,14 @@ def style(inline: bool = False) -> Iterator[None]:
         "axes.grid": True,
         "grid.linewidth": 0.6,
         "axes.axisbelow": True,
-        "axes.prop_cycle": mpl.cycler(color=PALETTE),
+        "axes.prop_cycle": cycler(color=PALETTE),
         "legend.frameon": False,
         "svg.fonttype": "none",
         "svg.hashsalt": "ailys",
         "lines.linewidth": 1.8,
     }
     if inline:
-        ink = {key: _INK for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")}
+        ink = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), _INK)
         settings |= ink | {
             "grid.color": _FAINT,
             "figure.facecolor": "none",
@@ -51,7 +52,7 @@ def style(inline: bool = False) -> Iterator[None]:
             "savefig.facecolor": "none",
             "font.family": ["sans-serif"],
         }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings):  # type: ignore[arg-type]
         yield
 
 

@@ -14,7 +14,9 @@ app = typer.Typer(add_completion=False)
 
 @app.command(help="Run the stops of the tour on real, shipped data and write one page, index.html.")
 def tour(
-    stops: Annotated[list[str] | None, typer.Argument(help="Stops or systems; default: all.", metavar="[STOP]...")] = None,
+    stops: Annotated[
+        list[str] | None, typer.Argument(help="Stops or systems; default: all.", metavar="[STOP]...")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the page.")] = Path("ailys-tour"),
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser afterwards.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the stops and end.")] = False,

@@ -1,0 +1,103 @@
+"""Files: exact, readable by others, refused with a sentence when they are not what they should be."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from ailys.butterfly import ButterflyFactorization, butterfly
+
+
+def example(dtype="float64", **options):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((16, 16)) + (1j * rng.standard_normal((16, 16)) if "complex" in dtype else 0)
+    return butterfly(A.astype(dtype), "dyadic", **options)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64", "complex128"])
+def test_what_is_loaded_is_what_was_saved(tmp_path, dtype):
+    answer = example(dtype, perm="bitrev", refine=2)
+    again = ButterflyFactorization.load(answer.save(tmp_path / "f.safetensors"))
+    assert again.to_dict() == answer.to_dict()
+    assert again.guarantee == answer.guarantee
+    assert np.array_equal(again.perm, answer.perm)
+    for x, y in zip(again.factors, answer.factors, strict=True):
+        assert x.dtype == y.dtype
+        assert np.array_equal(x, y)
+
+
+def test_bfloat16_and_weights_survive(tmp_path):
+    import ml_dtypes
+
+    A = np.random.default_rng(0).standard_normal((16, 16)).astype(ml_dtypes.bfloat16)
+    answer = butterfly(A, "monarch", col_weight=np.linspace(1, 2, 16))
+    again = ButterflyFactorization.load(answer.save(tmp_path / "f.safetensors"))
+    assert again.factors[0].dtype == ml_dtypes.bfloat16
+    assert again.weighted
+    assert again.unweighted_error == answer.unweighted_error
+
+
+def test_any_reader_of_safetensors_sees_the_factors(tmp_path):
+    answer = example()
+    tensors = load_file(answer.save(tmp_path / "f.safetensors"))
+    assert sorted(tensors) == [f"factor.{i}" for i in range(4)]
+    assert np.array_equal(tensors["factor.2"], answer.factors[2])
+
+
+def spoiled(tmp_path, how):
+    path = example().save(tmp_path / "f.safetensors")
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif how == "text":
+        path.write_text("hello")
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "foreign":
+        save_file({"w": np.ones(3)}, path)
+    else:
+        from safetensors import safe_open
+
+        with safe_open(path, "numpy") as file:
+            record = json.loads(file.metadata()["ailys.butterfly"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if how == "newer":
+            record["version"] = 99
+        elif how == "shape":
+            tensors["factor.0"] = tensors["factor.0"].reshape(1, 4, 2, 4)
+        elif how == "missing":
+            del tensors["factor.3"]
+        elif how == "field":
+            del record["error"]
+        text = "{" if how == "json" else json.dumps(record)
+        save_file(tensors, path, metadata={"ailys.butterfly": text})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("truncated", "cut short"), ("text", "not a safetensors file"), ("empty", "not a safetensors file"),
+        ("foreign", "not a butterfly factorization"), ("newer", "newer version of ailys"),
+        ("shape", "factor.0 has shape"), ("missing", "damaged"), ("field", "damaged"), ("json", "damaged"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_one_is_named(tmp_path, how, words):
+    path = spoiled(tmp_path, how)
+    with pytest.raises(ValueError, match=words) as refused:
+        ButterflyFactorization.load(path)
+    assert str(path) in str(refused.value)
+
+
+def test_a_loaded_factorization_multiplies_but_cannot_be_refined(tmp_path):
+    answer = example()
+    again = ButterflyFactorization.load(answer.save(tmp_path / "f.safetensors"))
+    x = np.arange(16.0)
+    assert np.allclose(again.operator() @ x, answer.toarray() @ x)
+    with pytest.raises(ValueError, match="does not hold the matrix"):
+        again.refine(np.eye(16), 1)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        ButterflyFactorization.load(tmp_path / "nowhere.safetensors")
