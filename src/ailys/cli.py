@@ -68,6 +68,8 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one line on standard error and an exit code."""
     command = typer.main.get_command(app)
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         result = command.main(args=arguments, prog_name="ailys", standalone_mode=False)
         code = result if isinstance(result, int) else Exit.DONE
@@ -75,8 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = _say("stopped", 130)
     except KeyboardInterrupt:
         code = _say("stopped", 130)
-    except BrokenPipeError:  # the reader of a pipe has gone: nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # Typer's way to say that the reader of a pipe has gone: nobody to tell
         code = Exit.DONE
     except Refused as fault:
         code = _say(str(fault), Exit.REFUSED)

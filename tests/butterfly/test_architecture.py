@@ -77,6 +77,7 @@ def test_named_architectures():
 @given(chains(copies=False))
 def test_the_text_of_a_chain_parses_to_it(chain):
     assert Chain.parse(str([tuple(p) for p in chain]), chain.shape) == chain
+    assert Chain.parse(str(chain), chain.shape) == chain
 
 
 def test_texts():

@@ -98,7 +98,10 @@ def test_chains_lists_and_compares(run, tmp_path):
         (("show", "missing.safetensors"), "no such file"),
         (("chains", "384"), "written as 384x1536"),
         (("chains", "32x32", "--budget", "0"), "--budget must be positive"),
-        (("chains", "32x32", "--budget", "1e-9"), "raise --budget"),
+        (("chains", "32x32", "--budget", "inf"), "--budget must be positive"),
+        (("chains", "32x32", "--budget", "nan"), "--budget must be positive"),
+        (("factorize", "G.npy", "--perm", ","), "--perm has an empty name"),
+        (("factorize", "G.npy", "--out", ""), "--out needs the name"),
         (("chains", "32x33", "--matrix", "G.npy"), "the command says 32x33"),
         (("chains", "32x32", "--plot", "p.png"), "--plot needs --matrix"),
     ],
@@ -110,6 +113,20 @@ def test_wrong_input_gives_one_line_code_2_and_no_file(run, tmp_path, words, sai
     assert said in err
     assert err.count("\n") == 1
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("words", [("chains", "32x32", "--budget", "1e-9"), ("chains", "720x720", "--max-depth", "4")])
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_budget_that_cannot_be_met_has_a_code_of_its_own(run, words, form):
+    code, out, err = run(*words, *form)
+    assert (code, out) == (3, "")
+    assert err.count("\n") == 1
+
+
+def test_a_chain_can_be_typed_as_it_is_printed(run):
+    first = json.loads(run("factorize", "G.npy", "--chain", "monarch", "--json")[1])
+    again = json.loads(run("factorize", "G.npy", "--chain", first["chain"], "--json")[1])
+    assert again["chain"] == first["chain"]
 
 
 def test_vectors_of_the_wrong_length_are_refused(run):

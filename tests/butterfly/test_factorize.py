@@ -355,6 +355,121 @@ def test_a_matrix_changed_afterwards_gives_no_wrong_certificate():
         answer.lower_bound
 
 
+# -- matrices that are hard on algorithms ------------------------------------------------------
+
+
+def test_a_block_whose_largest_row_misses_the_dominant_direction():
+    A = np.zeros((11, 11))
+    A[0, 0], A[1:, 1] = 3, 2.9
+    answer = butterfly(A, Chain.low_rank(A.shape, 1))
+    assert answer.error == pytest.approx(3.0, rel=1e-12)
+    assert answer.optimal
+
+
+@pytest.mark.parametrize("density", [0.02, 0.1, 0.3])
+def test_sparse_matrices_are_projected_optimally(density):
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        A = rng.integers(-2, 3, (64, 64)) * (rng.random((64, 64)) < density)
+        blocks = A.reshape(8, 8, 8, 8).transpose(1, 2, 0, 3)
+        tails = np.linalg.svd(blocks, compute_uv=False)[..., 1:]
+        answer = butterfly(A, Chain.monarch(64))
+        assert answer.error == pytest.approx(np.sqrt(np.sum(tails**2)), rel=1e-9, abs=1e-12)
+        assert answer.ratio == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e-120, 1e-90, 1e-60, 1e60, 1e77, 1e120, 1e160])
+def test_fourth_powers_neither_overflow_nor_vanish(scale):
+    A = gaussian(np.random.default_rng(0), (16, 16))
+    w = np.linspace(1, 2, 16)
+    for chain in ("dyadic", "monarch", "monarch:r=2", "radix:4,4"):
+        for options in ({}, {"refine": 2}, {"row_weight": w}, {"col_weight": 1e30 * w}, {"order": "balanced"}):
+            plain, scaled = butterfly(A, chain, **options), butterfly(scale * A, chain, **options)
+            assert scaled.error / scale == pytest.approx(plain.error, rel=1e-9)
+            assert scaled.lower_bound / scale == pytest.approx(plain.lower_bound, rel=1e-9)
+            assert scaled.unweighted_error / scale == pytest.approx(plain.unweighted_error, rel=1e-9)
+        refined = butterfly(scale * A, chain).refine(scale * A, 2)
+        assert refined.error / scale == pytest.approx(butterfly(A, chain, refine=2).error, rel=1e-9)
+    padded = butterfly(scale * A[:10, :10], "dyadic", pad=True)
+    assert padded.error / scale == pytest.approx(butterfly(A[:10, :10], "dyadic", pad=True).error, rel=1e-9)
+
+
+def test_a_tiny_block_inside_a_matrix():
+    A = gaussian(np.random.default_rng(0), (16, 16))
+    A[:, :4] *= 1e-90
+    for chain in ("monarch", "dyadic", "monarch:r=2"):
+        answer = butterfly(A, chain)
+        assert answer.ratio < 1.5
+        assert np.linalg.norm(A - answer.toarray()) == pytest.approx(answer.error, rel=1e-10)
+    V = np.vander(np.linspace(0.001, 0.01, 64), increasing=True)
+    assert butterfly(V, Chain.monarch(64)).optimal
+
+
+def test_factors_that_cannot_be_written_in_the_type_are_refused():
+    with pytest.raises(ValueError, match="would overflow"):
+        butterfly(np.full((64, 64), 1.7e308), "monarch")
+
+
+@pytest.mark.parametrize("small", [1e-3, 1e-5, 1.1e-6, 1e-8])
+def test_rank_two_is_exact_however_small_the_second_singular_value(small):
+    rng = np.random.default_rng(0)
+    U, V = np.linalg.qr(rng.standard_normal((30, 2)))[0], np.linalg.qr(rng.standard_normal((40, 2)))[0]
+    answer = butterfly(U @ np.diag([1, small]) @ V.T, Chain.low_rank((30, 40), 2))
+    assert answer.relative_error < 1e-15
+    assert answer.exact
+
+
+def test_a_type_narrower_than_the_computation_is_honest_about_its_error():
+    X = dense_product(random_factors(np.random.default_rng(0), Chain.dyadic(16)))
+    for dtype in (np.float32, np.float16):
+        answer = butterfly(X, "dyadic", dtype=dtype)
+        wide = dense_product([x.astype(np.float64) for x in answer.factors])
+        assert np.linalg.norm(X - wide) == pytest.approx(answer.error, rel=1e-2)
+    assert not butterfly(X, "dyadic", dtype=np.float16).exact
+
+
+def test_one_changed_entry_anywhere_is_noticed():
+    rng = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64, np.complex64):
+        for change in (2.0, -1.0, 1 + 1e-6):
+            A = gaussian(rng, (32, 32)).astype(dtype)
+            answer = butterfly(A, "dyadic")
+            A[tuple(rng.integers(0, 32, 2))] *= change
+            with pytest.raises(RuntimeError, match="was changed"):
+                answer.split_errors
+    A = gaussian(rng, (32, 32))
+    answer = butterfly(A, "dyadic")
+    A[:] = A[::-1].copy()
+    with pytest.raises(RuntimeError, match="was changed"):
+        answer.split_errors
+
+
+def test_overwrite_with_weights_permutations_and_padding_gives_the_same_answer():
+    rng = np.random.default_rng(0)
+    A, w = gaussian(rng, (14, 16)), np.linspace(0.5, 2, 14)
+    options = {"perm": [None, "bitrev"], "row_weight": w, "pad": True}
+    plain, spent = butterfly(A, "dyadic", **options), butterfly(A.copy(), "dyadic", overwrite=True, **options)
+    assert spent.to_dict() == plain.to_dict()
+    A.setflags(write=False)
+    assert butterfly(A, "dyadic", overwrite=True, **options).error == plain.error
+
+
+def test_numpy_integers_are_numbers_too():
+    A, two = gaussian(np.random.default_rng(0), (64, 64)), np.int64(2)
+    assert butterfly(A, Chain.monarch(np.int64(64), p=np.int64(8), rank=two), refine=two).chain.ranks == (2,)
+    assert Chain.low_rank((64, 64), two).ranks == (2,)
+
+
+def test_wider_and_foreign_types_become_double():
+    A = gaussian(np.random.default_rng(0), (16, 16))
+    for foreign in (A.astype(np.longdouble), A.astype(">f8"), A.astype(">f4")):
+        assert butterfly(foreign, "dyadic").factors[0].dtype in (np.float64, np.float32)
+    torch = pytest.importorskip("torch")
+    z = torch.tensor(A + 1j * A.T)
+    assert np.allclose(butterfly(z.conj(), "dense").toarray(), (A + 1j * A.T).conj())
+    assert butterfly(torch.tensor(A).to_sparse(), "dense").exact
+
+
 # -- bad input ---------------------------------------------------------------------------------
 
 
@@ -384,6 +499,12 @@ def test_a_matrix_changed_afterwards_gives_no_wrong_certificate():
         (np.eye(8), "dyadic", {"row_weight": np.full(8, np.nan)}, "row_weight has NaN"),
         (np.eye(8), "dyadic", {"dtype": int}, "dtype must be"),
         (1j * np.eye(8), "dyadic", {"dtype": float}, "complex matrix cannot be returned"),
+        (np.eye(8), "dyadic", {"dtype": np.longdouble}, "dtype must be"),
+        (np.eye(8), "dyadic", {"col_weight": 1j * np.ones(8)}, "col_weight must be real"),
+        (np.eye(8), "dyadic", {"order": 3}, "order must be"),
+        (np.eye(8), "dyadic", {"refine": True}, "number of sweeps"),
+        (np.ma.masked_equal(np.eye(8), 0), "dyadic", {}, "masked"),
+        (np.eye(4), "monarch", {"perm": np.arange(4), "col_weight": np.ones((2, 2, 2, 1))}, "fixed columns"),
     ],
 )
 def test_bad_input_gets_one_sentence(A, chain, options, words):

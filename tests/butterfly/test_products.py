@@ -86,7 +86,8 @@ def test_strided_fortran_and_integer_inputs():
     ("factor", "vector", "result"),
     [("float32", "float32", "float32"), ("float32", "float64", "float64"), ("float64", "float32", "float64"),
      ("float32", "int64", "float32"), ("float16", "float16", "float16"), ("complex64", "float32", "complex64"),
-     ("float32", "complex64", "complex64")],
+     ("float32", "complex64", "complex64"), ("float16", "int64", "float16"), ("float16", "float32", "float32"),
+     ("float16", "bool", "float16"), ("float64", "longdouble", "float64")],
 )  # fmt: skip
 def test_types_of_products(factor, vector, result):
     op = ButterflyOperator([x.astype(factor) for x in hadamard_factors(8)])
@@ -109,6 +110,34 @@ def test_scipy_solvers_take_the_operator():
     assert op.bytes == 8 * answer.n_params
 
 
+def test_an_operator_travels_between_processes():
+    import pickle
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 3))
+    for plan in ("fused", "factors", "merged", "dense", "auto"):
+        op = ButterflyOperator(random_factors(rng, Chain.dyadic(64)), plan=plan)
+        expected = op @ x
+        assert np.allclose(pickle.loads(pickle.dumps(op)) @ x, expected)
+
+
+def test_chains_that_are_valid_but_not_chainable_still_multiply():
+    rng = np.random.default_rng(0)
+    factors = random_factors(rng, Chain([(2, 2, 2, 3), (3, 2, 2, 2)]))
+    x = rng.standard_normal((12, 4))
+    for plan in ("auto", "dense", "factors", "merged"):
+        assert np.allclose(ButterflyOperator(factors, plan=plan) @ x, dense_product(factors) @ x)
+
+
+def test_empty_batches_have_empty_products():
+    op = ButterflyOperator(hadamard_factors(8))
+    assert (op @ np.ones((8, 0))).shape == (8, 0)
+    assert ButterflyOperator(hadamard_factors(8), layout="first").apply(np.ones((0, 8))).shape == (0, 8)
+    assert ks_matmul(np.ones((0, 4)), np.ones((1, 3, 4, 1)), layout="first").shape == (0, 3)
+    torch = pytest.importorskip("torch")
+    assert ks_matmul(torch.ones(0, 4), torch.ones(1, 3, 4, 1), layout="first").shape == (0, 3)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -120,6 +149,10 @@ def test_scipy_solvers_take_the_operator():
         (lambda: ButterflyOperator(hadamard_factors(8)) @ np.ones(7), "8 x 8; got vectors of length 7"),
         (lambda: ButterflyOperator(hadamard_factors(8), Chain.dyadic(16)), "factor"),
         (lambda: ButterflyOperator(hadamard_factors(8), layout="middle"), "layout must be"),
+        (lambda: ButterflyOperator(hadamard_factors(8), perm=np.arange(3)), "each column number 0..7 once"),
+        (lambda: ButterflyOperator(hadamard_factors(8), shape=(9, 8)), "does not fit"),
+        (lambda: ButterflyOperator(hadamard_factors(8)).apply(np.ones((8, 2, 2))), "layout 'last'"),
+        (lambda: ks_matmul(3.0, np.ones((1, 2, 2, 2))), "takes 4 features"),
     ],
 )
 def test_bad_products_are_explained(call, words):

@@ -53,6 +53,9 @@ def test_deeper_chains_join_the_front_without_its_guarantee():
     front = pareto_chains(H, budget=0.75, max_depth=3)
     assert len(front.best) == 3
     assert front.relative_errors[-1] < 1e-14
+    noisy = H + 0.1 * np.random.default_rng(0).standard_normal(H.shape)
+    front = pareto_chains(noisy, budget=0.75, max_depth=3)
+    assert max(len(chain) for chain in front.chains) == 3
     assert front.guarantee is None
     assert "nothing is proved" in front.summary()
 
@@ -72,6 +75,18 @@ def test_an_exact_low_rank_matrix_is_seen_to_be_one():
 def test_a_budget_that_nothing_fits_is_explained(budget, words):
     with pytest.raises(ValueError, match=words):
         pareto_chains(np.eye(16), budget=budget)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_the_front_does_not_depend_on_the_unit(scale):
+    A = np.random.default_rng(0).standard_normal((8, 12))
+    one, two = pareto_chains(A), pareto_chains(scale * A)
+    assert one.chains == two.chains
+    assert np.allclose(one.relative_errors, two.relative_errors, rtol=1e-9)
+
+
+def test_a_large_prime_is_split_at_once():
+    assert len(list(enumerate_chains((1_000_000_007, 3), max_params=10**12))) > 0
 
 
 def test_bad_shapes_are_refused():

@@ -65,6 +65,14 @@ def spoiled(tmp_path, how):
             record["version"] = 99
         elif how == "shape":
             tensors["factor.0"] = tensors["factor.0"].reshape(1, 4, 2, 4)
+        elif how == "perm":
+            tensors["perm"] = np.arange(3)
+        elif how == "frame":
+            record["shape"] = [99, 99]
+        elif how == "dtype":
+            record["dtype"] = "complex128"
+        elif how == "chain":
+            record["chain"] = [["a", 2, 2, 8]]
         elif how == "missing":
             del tensors["factor.3"]
         elif how == "field":
@@ -80,6 +88,7 @@ def spoiled(tmp_path, how):
         ("truncated", "cut short"), ("text", "not a safetensors file"), ("empty", "not a safetensors file"),
         ("foreign", "not a butterfly factorization"), ("newer", "newer version of ailys"),
         ("shape", "factor.0 has shape"), ("missing", "damaged"), ("field", "damaged"), ("json", "damaged"),
+        ("perm", "each column number"), ("frame", "does not fit"), ("dtype", "damaged"), ("chain", "pattern 1"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_one_is_named(tmp_path, how, words):
@@ -89,13 +98,18 @@ def test_a_file_that_is_not_one_is_named(tmp_path, how, words):
     assert str(path) in str(refused.value)
 
 
-def test_a_loaded_factorization_multiplies_but_cannot_be_refined(tmp_path):
-    answer = example()
+def test_a_loaded_factorization_multiplies_and_is_refined_with_its_matrix(tmp_path):
+    A = np.random.default_rng(0).standard_normal((16, 16))
+    answer = butterfly(A, "dyadic", perm="bitrev")
     again = ButterflyFactorization.load(answer.save(tmp_path / "f.safetensors"))
     x = np.arange(16.0)
     assert np.allclose(again.operator() @ x, answer.toarray() @ x)
-    with pytest.raises(ValueError, match="does not hold the matrix"):
+    assert again.refine(A, 2).error == pytest.approx(answer.refine(A, 2).error, rel=1e-12)
+    with pytest.raises(ValueError, match="not the matrix"):
         again.refine(np.eye(16), 1)
+    weighted = butterfly(A, "dyadic", col_weight=np.linspace(1, 2, 16)).save(tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="weights are not kept"):
+        ButterflyFactorization.load(weighted).refine(A, 1)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.console import Exit, Json, SeedOption, progress, show_table, warn
+from ..core.console import Exit, Json, SeedOption, print_json, progress, show_table, warn
 
 app = typer.Typer(add_completion=False)
 
@@ -19,11 +19,11 @@ def audit(
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
-    import json
-
     from . import all_claims
     from . import audit as run_audit
 
+    if jobs == 0:
+        raise ValueError("--jobs must be a number of workers, or -1 for all cores; got 0")
     claims = all_claims(domains or [])
     verdicts = []
     with progress(silent=as_json) as display:
@@ -32,7 +32,7 @@ def audit(
             verdicts.append((domain, verdict))
             display.update(task, advance=1, description=f"{domain}: {verdict.claim.name}")
     if as_json:
-        print(json.dumps([{"domain": domain, **v.to_dict()} for domain, v in verdicts], indent=2))
+        print_json([{"domain": domain, **v.to_dict()} for domain, v in verdicts])
     else:
         rows = [
             (

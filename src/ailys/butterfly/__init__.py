@@ -33,7 +33,6 @@ __all__ = [
     "ButterflyFactorization",
     "ButterflyOperator",
     "Chain",
-    "KSLinearFunction",
     "ParetoResult",
     "Pattern",
     "bit_reversal",

@@ -37,16 +37,19 @@ def _rotations(g00, g11, g01, u0, u1, rest, n):  # type: ignore[no-untyped-def]
     ``rest`` receives the smaller eigenvalue, good where it is not small against the larger one.
     """
     for t in range(n):
-        h = 0.5 * (g00[t] - g11[t])
-        off = _abs2(g01[t])
+        total = g00[t] + g11[t]
+        unit = 1.0 / (total + (0.0 if total > 0.0 else 1.0))  # squares of energies could overflow or vanish
+        h = 0.5 * (g00[t] - g11[t]) * unit
+        g = g01[t] * unit
+        off = _abs2(g)
         root = np.sqrt(h * h + off)
-        rest[t] = 0.5 * (g00[t] + g11[t]) - root
+        rest[t] = (0.5 - root) * total
         big = abs(h) + root
         length = np.sqrt(big * big + off)
         zero = 0.0 if length > 0.0 else 1.0
         scale = 1.0 / (length + zero)
         big = big * scale + zero
-        small = g01[t] * scale
+        small = g * scale
         upper = 1.0 if h >= 0.0 else 0.0
         u0[t] = upper * big + (1.0 - upper) * small
         u1[t] = upper * np.conj(small) + (1.0 - upper) * big
@@ -68,7 +71,7 @@ def _split_rows(src, base, stride, k, width, out, out_base, factor, f0, f1, work
             p = np.uint64(base + (start + t) * stride)
             s00 = 0.0
             s11 = 0.0
-            s01 = g01[0] * 0.0
+            s01 = g01.dtype.type(0.0)
             for j in range(w):
                 x = src[p + j]
                 y = src[p + gap + j]
@@ -366,16 +369,19 @@ def _dominant_left(block, gram, basis, p, image, alpha, beta, s, d, e, tol):  # 
             norm += _abs2(block[i, j])
         if norm > energy:
             best, energy = i, norm
-    if not energy > 0.0:
-        for i in range(rows):
-            p[i] = 1.0 if i == 0 else 0.0
-        return
-    # start: the Gram matrix times the unit vector of the largest row
+    # start: the Gram matrix times the unit vector of the largest row, plus a little of everything, since
+    # a sparse block may have an invariant subspace that holds this row and not the dominant direction
+    for j in range(cols):
+        image[j] = np.conj(block[best, j])
+    for i in range(rows):
+        tilt = 0.05 + 0.1 * ((i * 0.6180339887498949 + 0.1) % 1.0)
+        for j in range(cols):
+            image[j] += tilt * np.conj(block[i, j])
     length = 0.0
     for i in range(rows):
         dot = block[0, 0] * 0.0
         for j in range(cols):
-            dot += block[i, j] * np.conj(block[best, j])
+            dot += block[i, j] * image[j]
         basis[0, i] = dot
         length += _abs2(dot)
     length = 1.0 / np.sqrt(length)
@@ -468,52 +474,59 @@ def rank_one_blocks(z, flip, left, tol, x1, x2, lost, zero):  # type: ignore[no-
     p = np.empty(rows, zero.dtype)
     w = np.empty(cols, zero.dtype)
     alpha, beta, s, d, e = np.empty(rows), np.empty(rows), np.empty(rows), np.empty(rows), np.empty(rows)
-    energy = 0.0
     for al in range(n_a):
         for ka in range(n_k):
             for mu in range(n_m):
                 for de in range(n_d):
+                    top = 0.0
                     for i in range(b):
                         for j in range(c):
+                            entry = z[al, i, ka, mu, j, de]
+                            top = max(top, abs(entry.real) + abs(entry.imag))
                             if flip:
-                                block[j, i] = z[al, i, ka, mu, j, de]
+                                block[j, i] = entry
                             else:
-                                block[i, j] = z[al, i, ka, mu, j, de]
-                    _dominant_left(block, gram, basis, p, w, alpha, beta, s, d, e, tol)
+                                block[i, j] = entry
+                    if top > 0.0:  # to the size of one: fourth powers are formed below
+                        for i in range(rows):
+                            for j in range(cols):
+                                block[i, j] /= top
+                        _dominant_left(block, gram, basis, p, w, alpha, beta, s, d, e, tol)
+                    else:
+                        for i in range(rows):
+                            p[i] = 1.0 if i == 0 else 0.0
                     for j in range(cols):
                         w[j] = 0.0
                     for i in range(rows):
                         pi = np.conj(p[i])
                         for j in range(cols):
                             w[j] += pi * block[i, j]
-                    rest, met, length = 0.0, 0.0, 0.0
+                    rest, length = 0.0, 0.0
                     for i in range(rows):
                         pi = p[i]
                         for j in range(cols):
-                            met += _abs2(block[i, j])
                             rest += _abs2(block[i, j] - pi * w[j])
-                    lost[al] += rest
-                    energy += met
+                    lost[al] += rest * (top * top)
                     for j in range(cols):
                         length += _abs2(w[j])
                     # the unit vector: its entry of largest modulus is made real and positive
                     on_p = left != flip
                     length = np.sqrt(length)
-                    if not on_p and not length > 0.0:
-                        w[0] = 1.0
-                    phase = _largest(p) if on_p else _largest(w)
-                    scale = 1.0
-                    if not on_p:
-                        scale = 1.0 / length if length > 0.0 else 1.0
-                        for i in range(rows):
-                            p[i] *= length * phase
-                        for j in range(cols):
-                            w[j] *= scale * np.conj(phase)
-                    else:
+                    if on_p:
+                        phase = _phase_of_largest(p)
                         for i in range(rows):
                             p[i] *= np.conj(phase)
                         for j in range(cols):
-                            w[j] *= phase
+                            w[j] *= phase * top
+                    else:
+                        if not length > 0.0:
+                            w[0] = 1.0
+                        phase = _phase_of_largest(w)
+                        scale = 1.0 / length if length > 0.0 else 1.0
+                        for i in range(rows):
+                            p[i] *= length * phase * top
+                        for j in range(cols):
+                            w[j] *= scale * np.conj(phase)
                     if flip:
                         for i in range(b):
                             x1[al, i, mu, ka, de] = w[i]
@@ -524,11 +537,10 @@ def rank_one_blocks(z, flip, left, tol, x1, x2, lost, zero):  # type: ignore[no-
                             x1[al, i, mu, ka, de] = p[i]
                         for j in range(c):
                             x2[al, mu, ka, j, de] = w[j]
-    return energy
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
-def _largest(v):  # type: ignore[no-untyped-def]
+def _phase_of_largest(v):  # type: ignore[no-untyped-def]
     """Phase of the entry of largest modulus."""
     top, where = -1.0, 0
     for i in range(len(v)):
@@ -537,3 +549,14 @@ def _largest(v):  # type: ignore[no-untyped-def]
             top, where = m, i
     modulus = np.sqrt(max(top, 0.0))
     return v[where] / modulus if modulus > 0.0 else v[where] * 0.0 + 1.0
+
+
+@njit(cache=True, nogil=True)
+def fingerprint(words):  # type: ignore[no-untyped-def]
+    """A checksum of 64-bit words that sees every single change and every exchange."""
+    total = np.uint64(0)
+    for i in range(np.uint64(len(words))):
+        mixed = words[i] * np.uint64(0xBF58476D1CE4E5B9)
+        mixed ^= mixed >> np.uint64(32)  # the high bits, where signs and exponents are, reach the low ones
+        total += mixed * (np.uint64(2) * i + np.uint64(0x9E3779B97F4A7C15))
+    return total

@@ -16,7 +16,7 @@ import ast
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -146,17 +146,17 @@ class Chain:
                 return f"factors {i + 1} and {i + 2}, {tuple(left)} and {tuple(right)}: {reason}"
         return None
 
-    @property
+    @cached_property
     def chainable(self) -> bool:
         """Whether a best approximation exists and the guarantees hold (Le et al. 2025)."""
         return self.fault is None
 
-    @property
+    @cached_property
     def co_chainable(self) -> bool:
         """Whether the chain of the transposed matrices is chainable."""
         return self.T.chainable
 
-    @property
+    @cached_property
     def T(self) -> Chain:
         """Chain of the transposed matrices: transposed patterns in reverse order."""
         return Chain(p.T for p in reversed(self.patterns))
@@ -170,12 +170,13 @@ class Chain:
     @cached_property
     def redundant(self) -> bool:
         """Whether some consecutive pair can be merged at no loss (``r >= min(b, next c)``)."""
-        return self.first_redundant() is not None
+        return (self if self.chainable else self.T).first_redundant() is not None
 
     @cached_property
     def dim(self) -> int:
         """Dimension of the class: parameters minus the freedom of rescaling between factors."""
         reduced = self.reduce()[0]
+        reduced = reduced if reduced.chainable else reduced.T
         classes = (p.a * p.c * p.d // r for p, r in zip(reduced.patterns, reduced.ranks, strict=False))
         return reduced.n_params - sum(n * r * r for n, r in zip(classes, reduced.ranks, strict=True))
 
@@ -191,14 +192,19 @@ class Chain:
 
     def product(self, i: int = 0, j: int | None = None) -> Pattern:
         """Pattern of the product of the factors ``i, ..., j - 1`` (0-based; default: all)."""
-        self._require_chainable("product")
-        parts = self.patterns[i:j]
-        if not parts:
-            raise ValueError(f"product({i}, {j}) selects no factor of a chain of {len(self)}")
-        result = parts[0]
-        for p in parts[1:]:
-            result = result * p
-        return result
+        key = i, len(self) if j is None else j
+        if key not in self._products:
+            self._require_chainable("product")
+            parts = self.patterns[i:j]
+            if not parts:
+                raise ValueError(f"product({i}, {j}) selects no factor of a chain of {len(self)}")
+            self._products[key] = reduce(Pattern.__mul__, parts)
+        return self._products[key]
+
+    @cached_property
+    def _products(self) -> dict[tuple[int, int], Pattern]:
+        """Products already asked for: small matrices are factorized in less time than these take."""
+        return {}
 
     def merge(self, i: int) -> Chain:
         """Chain in which factors ``i`` and ``i + 1`` (0-based) are replaced by their product."""
@@ -225,11 +231,18 @@ class Chain:
         >>> print(reduced, groups)
         (1,4,8,4)(4,8,4,1) (range(0, 2), range(2, 4))
         """
-        chain, groups = self, [range(i, i + 1) for i in range(len(self))]
+        return self._reduced
+
+    @cached_property
+    def _reduced(self) -> tuple[Chain, tuple[range, ...]]:
+        if not self.chainable and self.co_chainable:
+            mirrored, groups = self.T.reduce()
+            return mirrored.T, tuple(range(len(self) - g.stop, len(self) - g.start) for g in reversed(groups))
+        chain, merged = self, [range(i, i + 1) for i in range(len(self))]
         while (i := chain.first_redundant()) is not None:
             chain = chain.merge(i)
-            groups[i : i + 2] = [range(groups[i].start, groups[i + 1].stop)]
-        return chain, tuple(groups)
+            merged[i : i + 2] = [range(merged[i].start, merged[i + 1].stop)]
+        return chain, tuple(merged)
 
     # -- a look at it --------------------------------------------------------------------------
 
@@ -286,7 +299,7 @@ class Chain:
         >>> print(Chain.monarch((256, 64)))
         (1,16,8,16)(8,16,8,1)
         """
-        m, n = (shape, shape) if isinstance(shape, int) else shape
+        m, n = (shape, shape) if isinstance(shape, (int, np.integer)) else shape
         return cls.from_splits(_two_split(m, q, "q"), _two_split(n, p, "p"), rank)
 
     @classmethod
@@ -311,7 +324,7 @@ class Chain:
         depth = len(rows)
         if len(cols) != depth or depth == 0:
             raise ValueError(f"rows and cols need the same number of factors (>= 1); got {depth} and {len(cols)}")
-        ranks = (ranks,) * (depth - 1) if isinstance(ranks, int) else tuple(ranks)
+        ranks = (int(ranks),) * (depth - 1) if isinstance(ranks, (int, np.integer)) else tuple(ranks)
         if len(ranks) != depth - 1:
             raise ValueError(f"{depth} factors need {depth - 1} ranks; got {len(ranks)}")
         r = (1, *ranks, 1)
@@ -332,14 +345,18 @@ class Chain:
         (1,8,16,8)(8,16,8,1)
         """
         if text.lstrip().startswith(("[", "(")):
-            try:
-                return cls(ast.literal_eval(text))
-            except (SyntaxError, TypeError) as fault:
+            try:  # also as a chain is printed, without commas between the patterns
+                patterns = ast.literal_eval(
+                    f"[{text.strip().removeprefix('[').removesuffix(']').replace(')(', '),(')}]"
+                )
+            except (SyntaxError, TypeError, ValueError) as fault:
                 raise ValueError(f"cannot read the chain {text!r}: expected '[(a,b,c,d),...]'") from fault
+            return cls(patterns)
         name, _, rest = text.strip().lower().partition(":")
         options = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
         allowed = {"monarch": {"r", "p", "q"}, "lowrank": {"r"}, "low_rank": {"r"}, "low-rank": {"r"}}.get(name, set())
-        if set(options) - allowed or (rest and not options and name != "radix"):
+        stray = [part for part in rest.split(",") if "=" not in part] if rest and name != "radix" else []
+        if set(options) - allowed or stray:
             raise ValueError(
                 f"cannot read the chain {text!r}: options of {name!r} are {', '.join(sorted(allowed)) or 'none'}"
             )
@@ -393,7 +410,7 @@ def _two_split(n: int, split: int | tuple[int, int] | None, name: str) -> tuple[
         # the larger factor first: (1, 16, 8, 16)(8, 16, 8, 1) style for 2^odd sizes
         small = next(s for s in range(math.isqrt(n), 0, -1) if n % s == 0)
         return n // small, small
-    first, second = (split, n // split if split else 0) if isinstance(split, int) else split
+    first, second = (int(split), n // split if split else 0) if isinstance(split, (int, np.integer)) else split
     if first < 1 or first * second != n:
         raise ValueError(f"{name} must split {n} into two positive integers; got {split!r}")
     return first, second

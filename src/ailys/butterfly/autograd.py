@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from ..core.optional import require
@@ -41,7 +42,9 @@ class KSLinearFunction(torch.autograd.Function):  # type: ignore[misc, name-defi
             adjoint = x.transpose(1, 2).conj().resolve_conj()
             dv = KSLinearFunction.apply(dy, adjoint) if torch.is_grad_enabled() else _forward(dy, adjoint)
         if ctx.needs_input_grad[1]:
-            dx = torch.einsum("ijln,ikln->ijkl", dy.reshape(a, b, d, -1), v.reshape(a, c, d, -1).conj())
+            dx = torch.einsum(
+                "ijln,ikln->ijkl", dy.reshape(a, b, d, dy.shape[1]), v.reshape(a, c, d, v.shape[1]).conj()
+            )
         return dv, dx
 
 
@@ -49,22 +52,24 @@ def _forward(v: Any, x: Any) -> Any:
     if x.is_cuda:
         from ._triton import available, ks_forward
 
-        if available() and not x.is_complex():
+        if available() and not x.is_complex() and x.element_size() <= 4:
             return ks_forward(v, x)
     a, b, c, d = x.shape
-    v4 = v.reshape(a, c, d, -1)
+    v4 = v.reshape(a, c, d, v.shape[1])
     if a == 1 or d == 1:  # one batched GEMM on views
         blocks = x.permute(0, 3, 1, 2).reshape(a * d, b, c)
-        y = torch.matmul(blocks, v4.permute(0, 2, 1, 3).reshape(a * d, c, -1))
-        return y.reshape(a, d, b, -1).permute(0, 2, 1, 3).reshape(a * b * d, -1)
-    return torch.einsum("ijkl,ikln->ijln", x, v4).reshape(a * b * d, -1)
+        y = torch.matmul(blocks, v4.permute(0, 2, 1, 3).reshape(a * d, c, v.shape[1]))
+        return y.reshape(a, d, b, v.shape[1]).permute(0, 2, 1, 3).reshape(a * b * d, v.shape[1])
+    return torch.einsum("ijkl,ikln->ijln", x, v4).reshape(a * b * d, v.shape[1])
 
 
 def ks_matmul_torch(x: Any, factor: Any, layout: Literal["first", "last"]) -> Any:
     """`ks_matmul` for tensors."""
     x, factor = torch.as_tensor(x), torch.as_tensor(factor)
     if layout == "first":
-        flat = x.reshape(-1, x.shape[-1])
-        return KSLinearFunction.apply(flat.T, factor).T.reshape(*x.shape[:-1], -1)
+        flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        return KSLinearFunction.apply(flat.T, factor).T.reshape(
+            *x.shape[:-1], factor.shape[0] * factor.shape[1] * factor.shape[3]
+        )
     y = KSLinearFunction.apply(x if x.ndim == 2 else x[:, None], factor)
     return y if x.ndim == 2 else y[:, 0]

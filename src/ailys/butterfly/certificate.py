@@ -38,7 +38,9 @@ def split_errors(A: np.ndarray, chain: Chain) -> np.ndarray:
     """
     from .factorize import check_matrix
 
-    matrix, chain, _ = check_matrix(A, chain)
+    matrix, chain, _ = check_matrix(A, chain, finite=True)
+    if matrix.ndim != 2:
+        raise ValueError(f"expected one matrix; got an array of shape {matrix.shape}")
     return split_errors_of_stack(matrix[None], chain)[0]
 
 

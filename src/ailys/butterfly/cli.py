@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ..core.console import Force, Json, Out, progress, show, show_table
+from ..core.console import Force, Json, Out, Refused, print_json, progress, show, show_table
+
+_MOST_CHAINS = 20_000  # more are not listed: nobody reads them
 
 app = typer.Typer(no_args_is_help=True, help="Matrices as products of sparse butterfly factors.")
 
@@ -60,8 +62,6 @@ def apply(
     as_json: Json = False,
 ) -> None:
     """Multiply vectors by a factorized matrix."""
-    import json
-
     import numpy as np
 
     from ..core.files import atomic_write
@@ -81,7 +81,7 @@ def apply(
         np.save(file, y)
     facts = {"input": list(x.shape), "output": list(y.shape), "dtype": str(y.dtype), "written": str(target)}
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print_json(facts)
     else:
         print(f"{x.shape} -> {y.shape} {y.dtype}, written to {target}")
 
@@ -99,24 +99,26 @@ def chains(
     as_json: Json = False,
 ) -> None:
     """List the architectures of a shape within a budget, or the best ones for a matrix."""
-    import json
+    from itertools import islice
 
     from ..core.figures import save_figure
     from ..core.validation import read_array, writable_target
     from . import enumerate_chains, pareto_chains
 
     rows, cols = _shape(shape)
-    if budget <= 0:
+    if not 0 < budget < float("inf"):
         raise ValueError(f"--budget must be positive: a fraction up to 1, or a number of parameters; got {budget:g}")
     max_params = int(budget * rows * cols) if budget <= 1 else int(budget)
     target = writable_target(plot, overwrite=force) if plot else None
     if plot and matrix is None:
         raise ValueError("--plot needs --matrix: without a matrix there is no error to draw")
     if matrix is None:
-        found = sorted(
-            enumerate_chains((rows, cols), max_params=max_params, max_depth=max_depth, max_rank=max_rank),
-            key=lambda chain: chain.n_params,
-        )
+        every = enumerate_chains((rows, cols), max_params=max_params, max_depth=max_depth, max_rank=max_rank)
+        found = sorted(islice(every, _MOST_CHAINS + 1), key=lambda chain: chain.n_params)
+        if len(found) > _MOST_CHAINS:
+            raise Refused(f"more than {_MOST_CHAINS} chains fit; lower --budget, --max-depth or --max-rank")
+        if not found:
+            raise Refused(f"no chain of {rows} x {cols} has at most {max_params} parameters; raise --budget")
         records = [{"chain": str(c), "n_params": c.n_params, "fraction": c.n_params / (rows * cols)} for c in found]
         title = f"{len(found)} chains of {rows} x {cols} with at most {max_params} parameters"
         best = None
@@ -137,10 +139,8 @@ def chains(
     if as_json:
         guarantee = best.guarantee if best is not None else None
         report = {"max_params": max_params, "chains": records, "guarantee": guarantee.to_dict() if guarantee else None}
-        print(json.dumps(report, indent=2))
+        print_json(report)
         return
-    if not records:
-        raise ValueError(f"no chain of {rows} x {cols} has at most {max_params} parameters; raise --budget")
     shown = records[:limit] if best is None else records[-limit:]
     show_table(title, list(records[0]), [list(record.values()) for record in shown])
     if len(records) > limit:
@@ -173,6 +173,8 @@ def _permutation(word: str) -> object:
     from ..core.validation import read_array
 
     word = word.strip()
+    if not word:
+        raise ValueError("--perm has an empty name; expected none, bitrev or a .npy file, separated by commas")
     if word.lower() == "none":
         return None
     return word if word == "bitrev" else read_array(word)
@@ -180,13 +182,15 @@ def _permutation(word: str) -> object:
 
 def _shape(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    if len(parts) != 2 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
         raise ValueError(f"the shape must be written as 384x1536; got {text!r}")
     return int(parts[0]), int(parts[1])
 
 
 def _with_suffix(path: Path, suffix: str) -> Path:
     """The path with the suffix that its content has, where the user gave none."""
+    if not path.name:
+        raise ValueError("--out needs the name of a file")
     if path.suffix == "":
         return path.with_suffix(suffix)
     if path.suffix != suffix:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
+from ._kernels import fingerprint
 from .architecture import Chain
 from .certificate import split_errors_of_stack
 from .truncation import merge_factors
@@ -24,41 +25,50 @@ if TYPE_CHECKING:
 
 __all__ = ["ButterflyFactorization"]
 
-_EXACT = 64  # an error below this many units of rounding of the norm is called exact
+_UNITS = 64  # an error below this many units of rounding of the norm is called exact
+_NATIVE = ("float32", "float64", "complex64", "complex128")
 
 
 @dataclass(frozen=True)
 class Target:
-    """The matrix that was factorized (weighted, permuted, padded), kept for the lower bound.
+    """The matrix that was factorized, kept for the lower bound and for refinement.
 
-    It may be the user's own array, so a few entries are remembered: when they have changed by the
-    time the lower bound is asked for, an error is raised instead of a wrong certificate.
+    ``matrix`` is weighted, permuted, padded and divided by ``scale * weights.scale``; ``plain`` is only
+    padded and divided by ``scale``. It may be the user's own array: when that has changed by the time the
+    lower bound is asked for, an error is raised instead of a wrong certificate.
     """
 
     matrix: np.ndarray
     plain: np.ndarray
     weights: Weights
     columns: np.ndarray | None
-    witness: np.ndarray
+    digest: int
+    scale: float = 1.0
 
     @classmethod
     def watch(cls, matrix: np.ndarray, plain: np.ndarray, weights: Weights, columns: np.ndarray | None) -> Target:
-        return cls(matrix, plain, weights, columns, cls._sample(matrix))
+        return cls(matrix, plain, weights, columns, _digest(matrix))
 
-    @staticmethod
-    def _sample(matrix: np.ndarray) -> np.ndarray:
-        flat = matrix.reshape(-1)
-        return flat[:: max(1, flat.size // 251)].copy()
+    @property
+    def error_scale(self) -> float:
+        """What errors of ``matrix`` are multiplied by to be those of the user's matrix."""
+        return self.scale * self.weights.scale
 
     def check(self) -> None:
-        if not np.array_equal(self._sample(self.matrix), self.witness, equal_nan=True):
+        if _digest(self.matrix) != self.digest:
             raise RuntimeError(
                 "the matrix was changed after it was factorized, so the lower bound cannot be computed any more; "
                 "ask for split_errors before changing it"
             )
 
 
-@dataclass(frozen=True, eq=False)
+def _digest(matrix: np.ndarray) -> int:
+    flat = matrix.ravel(order="K")
+    words = flat.view(np.uint64 if flat.nbytes % 8 == 0 else np.uint32)
+    return int(fingerprint(words))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class ButterflyFactorization(Answer):
     """A matrix as a product of Kronecker-sparse factors, ``A[:, perm] ~ X_1 X_2 ... X_L``.
 
@@ -69,12 +79,12 @@ class ButterflyFactorization(Answer):
     shape : shape of the matrix (smaller than ``chain.shape`` when it was padded)
     perm : the column permutation, or None
     order : how the product was taken apart
-    scale_side : which end factor holds the scale ("left", "right"), or "inner"; the factors on each
-        side of it are orthonormal in every class
+    centre : position of the factor that holds the scale; the factors on each side of it are
+        orthonormal in every class
     error : Frobenius norm of the residual, in the weighted norm if ``weighted``
     norm : norm of the matrix, in the same norm
-    step_errors : (L' - 1,) what each split of the reduced chain lost; their squares (and that of
-        ``outside``) add up to ``error ** 2``
+    step_errors : (L' - 1,) what each split of the reduced chain lost; for the orders "left" and "right"
+        their squares (and that of ``outside``) add up to ``error ** 2``
     outside : norm of the part of the matrix off the support of the class
     """
 
@@ -83,7 +93,7 @@ class ButterflyFactorization(Answer):
     shape: tuple[int, int]
     perm: np.ndarray | None
     order: str
-    scale_side: str
+    centre: int
     error: float
     norm: float
     step_errors: np.ndarray
@@ -102,21 +112,40 @@ class ButterflyFactorization(Answer):
         """``error / norm``, and 0 for the zero matrix."""
         return self.error / self.norm if self.norm > 0 else 0.0
 
+    @property
+    def scale_side(self) -> str:
+        """Which end factor holds the scale, "left" or "right", or "inner"."""
+        return {len(self.factors) - 1: "right", 0: "left"}.get(self.centre, "inner")
+
     @cached_property
     def split_errors(self) -> np.ndarray:
         """Distances ``E_l(A)`` to the two-factor class of each split (L - 1,): computed when asked for."""
         if self._splits is not None:
             return self._splits
+        target = self._kept("the split errors cannot be computed")
+        return np.asarray(target.error_scale * split_errors_of_stack(target.matrix[None], self.chain)[0])
+
+    def _kept(self, otherwise: str) -> Target:
         if self._target is None:
-            raise RuntimeError("the matrix was not kept, so the split errors cannot be computed")
+            raise RuntimeError(f"the matrix was not kept, so {otherwise}")
         self._target.check()
-        return split_errors_of_stack(self._target.matrix[None], self.chain)[0]
+        return self._target
+
+    @property
+    def _rounding(self) -> float:
+        """What rounding may add to an error: 64 units of the last place (at most single precision's) of the norm."""
+        eps = max(float(np.finfo(x.dtype).eps) if x.dtype.name in _NATIVE else 1.0 for x in self.factors)
+        return _UNITS * min(eps, float(np.finfo(np.float32).eps)) * self.norm
 
     @property
     def lower_bound(self) -> float:
         """``max_l E_l(A)``: no matrix of the class is closer than this (up to rounding)."""
         top = float(self.split_errors.max()) if len(self.chain) > 1 else self.outside
-        return min(top, self.error)  # the two differ by rounding only when the answer is optimal
+        if top > self.error * (1 + 1e-6) + self._rounding:
+            raise RuntimeError(
+                f"the lower bound {top:.6g} is above the error {self.error:.6g}: a fault in ailys, please report it"
+            )
+        return min(top, self.error)
 
     @property
     def ratio(self) -> float:
@@ -128,14 +157,15 @@ class ButterflyFactorization(Answer):
     @property
     def exact(self) -> bool:
         """Whether the matrix is in the class, up to rounding (error below 64 eps times the norm)."""
-        eps = max(float(np.finfo(_real(x.dtype)).eps) for x in self.factors)
-        eps = min(eps, float(np.finfo(np.float32).eps))
-        return bool(self.error <= _EXACT * eps * self.norm)
+        return self.error <= self._rounding
 
     @property
     def optimal(self) -> bool:
-        """Whether no matrix of the class is closer: chains that reduce to one or two factors."""
-        return self._depth <= 2
+        """Whether no matrix of the class is closer: the error meets the lower bound (up to rounding).
+
+        Always so for chains that reduce to one or two factors, unless the factors were rounded.
+        """
+        return self.error <= self.lower_bound * (1 + 1e-6) + self._rounding
 
     @property
     def _depth(self) -> int:
@@ -156,11 +186,9 @@ class ButterflyFactorization(Answer):
             return self.error
         if self._unweighted is not None:
             return self._unweighted
-        if self._target is None:
-            raise RuntimeError("the matrix was not kept, so the unweighted error cannot be computed")
-        self._target.check()
+        target = self._kept("the unweighted error cannot be computed")
         rows, cols = self.shape
-        return float(np.linalg.norm(self._target.plain[:rows, :cols] - self.toarray()))
+        return target.scale * norm_of(target.plain[:rows, :cols] - self._dense(np.float64) / target.scale)
 
     @property
     def guarantee(self) -> Guarantee:
@@ -194,11 +222,13 @@ class ButterflyFactorization(Answer):
         return self.chain.n_params
 
     def toarray(self) -> np.ndarray:
-        """The dense (M, N) approximation."""
-        chain, factors = self.chain, list(self.factors)
-        compute = np.result_type(factors[0].dtype, np.float32) if _real(factors[0].dtype).itemsize <= 2 else None
-        if compute is not None:
-            factors = [x.astype(compute) for x in factors]
+        """The dense (M, N) approximation, in the type of the factors."""
+        return self._dense().astype(self.factors[0].dtype, copy=False)
+
+    def _dense(self, least: type = np.float32) -> np.ndarray:
+        """The dense approximation, computed in single precision at least, or in double."""
+        chain = self.chain
+        factors = [x.astype(np.result_type(x.dtype, least), copy=False) for x in self.factors]
         mirrored = not chain.chainable
         if mirrored:
             chain, factors = chain.T, [x.transpose(0, 2, 1, 3) for x in reversed(factors)]
@@ -218,7 +248,7 @@ class ButterflyFactorization(Answer):
             columns = np.empty_like(dense)
             columns[:, self.perm] = dense
             dense = columns
-        return np.ascontiguousarray(dense[: self.shape[0], : self.shape[1]]).astype(self.factors[0].dtype, copy=False)
+        return np.ascontiguousarray(dense[: self.shape[0], : self.shape[1]])
 
     def operator(self, plan: str = "auto") -> ButterflyOperator:
         """Fast products with the approximation, as a SciPy ``LinearOperator``."""
@@ -256,6 +286,12 @@ class ButterflyFactorization(Answer):
 
         return plot_certificate(self, ax)
 
+    def __repr__(self) -> str:
+        return (
+            f"ButterflyFactorization(shape={self.shape}, chain='{self.chain}', n_params={self.n_params}, "
+            f"relative_error={self.relative_error:.4g})"
+        )
+
     def facts(self) -> Mapping[str, Any]:
         """Chain, sizes, error and certificate."""
         rows, cols = self.shape
@@ -282,6 +318,41 @@ class ButterflyFactorization(Answer):
         return facts
 
 
-def _real(dtype: np.dtype) -> np.dtype:
-    """The real type of the same precision."""
-    return np.zeros(0, dtype).real.dtype
+def norm_of(residual: np.ndarray) -> float:
+    """Frobenius norm, squared in double precision."""
+    flat = np.ravel(residual)
+    wide = np.result_type(flat.dtype, np.float64)
+    return float(
+        np.sqrt(sum(np.vdot(p, p).real for p in (c.astype(wide) for c in np.array_split(flat, 1 + flat.size // 2**20))))
+    )
+
+
+def rescaled(answer: ButterflyFactorization, scale: float, weight_scale: float) -> ButterflyFactorization:
+    """The answer for ``scale`` times the matrix and ``weight_scale`` times the weights."""
+    if scale == weight_scale == 1:
+        return answer
+    factors = list(answer.factors)
+    with np.errstate(over="ignore", under="ignore"):
+        factors[answer.centre] = (factors[answer.centre] * scale).astype(factors[answer.centre].dtype)
+    if not np.isfinite(
+        factors[answer.centre].astype(np.complex128 if factors[0].dtype.kind == "c" else np.float64)
+    ).all():
+        raise ValueError(f"the factors would overflow {factors[0].dtype}: scale the matrix by {1 / scale:.1g} first")
+    both, target = scale * weight_scale, answer._target
+    return replace(
+        answer,
+        factors=tuple(factors),
+        error=both * answer.error,
+        norm=both * answer.norm,
+        outside=both * answer.outside,
+        step_errors=both * answer.step_errors,
+        _unweighted=None if answer._unweighted is None else scale * answer._unweighted,
+        _splits=None if answer._splits is None else both * answer._splits,
+        _target=None
+        if target is None
+        else replace(
+            target,
+            scale=scale * target.scale,
+            weights=replace(target.weights, scale=weight_scale * target.weights.scale),
+        ),
+    )

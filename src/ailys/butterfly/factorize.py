@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from .architecture import Chain
-from .factorization import ButterflyFactorization, Target
+from .factorization import ButterflyFactorization, Target, norm_of, rescaled
 from .orders import Fit, balanced_order, expand, factorize_stack
+from .truncation import working_array
 from .weights import Weights
 
 __all__ = ["butterfly", "check_matrix"]
@@ -49,8 +52,8 @@ def butterfly(
         (a_1, b_1, b_1, d_1), (a_L, c_L, c_L, d_L): the error is then ``||D_row (A - .) D_col||_F``.
     pad : pad with zero rows and columns up to a shape that the chain takes, and crop afterwards.
     dtype : type of the factors; default: that of ``A``.
-    overwrite : allow weights and scaling to be applied to ``A`` in place. ``A`` is then not kept and
-        the lower bound is computed at once instead of on demand.
+    overwrite : do not keep ``A``: the lower bound is computed at once instead of on demand, and ``A`` may be
+        changed or freed afterwards.
 
     Returns
     -------
@@ -79,44 +82,108 @@ def butterfly(
     (True, 0.778)
     """
     matrix, chain, original = check_matrix(A, chain, pad=pad)
-    out_dtype = original if dtype is None else np.dtype(dtype)
-    if out_dtype.kind not in "fc" and out_dtype.name != "bfloat16":
-        raise ValueError(f"dtype must be a floating-point or complex type; got {out_dtype}")
-    if matrix.dtype.kind == "c" and out_dtype.kind != "c":
-        raise ValueError(f"a complex matrix cannot be returned as {out_dtype}; leave dtype out or use a complex one")
+    out_dtype = _result_type(dtype, original, matrix)
     compute = np.result_type(matrix.dtype, np.float32 if out_dtype.itemsize <= 2 else out_dtype)
     stack = (matrix if matrix.ndim == 3 else matrix[None]).astype(compute, copy=False)
     shape = stack.shape[1:]
-    orders = _orders(order, chain)
-    if not isinstance(refine, int) or refine < 0:
+    if isinstance(refine, bool) or not isinstance(refine, Integral) or refine < 0:
         raise ValueError(f"refine must be a number of sweeps, 0 or more; got {refine!r}")
-
-    weights = Weights.check(row_weight, col_weight, chain, shape)
-    candidates = _permutations(perm, shape[1], chain.shape[1])
-    if weights.blocks and candidates != [None]:
+    problem = Problem(
+        chain=chain,
+        shape=(int(shape[0]), int(shape[1])),
+        orders=_orders(order, chain),
+        candidates=_permutations(perm, shape[1], chain.shape[1]),
+        weights=Weights.check(row_weight, col_weight, chain, shape),
+        sweeps=int(refine),
+        dtype=out_dtype,
+    )
+    if problem.weights.blocks and any(columns is not None for columns in problem.candidates):
         raise ValueError("block weights belong to fixed columns: give perm=None, or weights of shape (M,) and (N,)")
-    padded = _pad(stack, chain)
-    if weights.blocks and padded is not stack:
+    if problem.weights.blocks and shape != chain.shape:
         raise ValueError("block weights need a matrix of the shape of the chain: give weights (M,) and (N,) to pad")
+    try:
+        answers = _solve(stack, problem)
+    except _OutOfRange:  # squares would overflow or vanish, or the input is not finite
+        require_finite(stack)
+        peaks = np.abs(stack).max(axis=(1, 2)).astype(np.float64)
+        scales = np.exp2(np.floor(np.log2(np.where(peaks > 0, peaks, 1.0))))
+        unit = problem.weights.to_unit_size()
+        scaled = (stack / scales[:, None, None]).astype(compute)
+        unscaled = _solve(scaled, replace(problem, weights=replace(unit, scale=1.0)), in_range=True)
+        answers = [rescaled(answer, float(scale), unit.scale) for answer, scale in zip(unscaled, scales, strict=True)]
+    if overwrite:
+        answers = [
+            replace(
+                answer,
+                _splits=answer.split_errors,
+                _unweighted=answer.unweighted_error if answer.weighted else None,
+                _target=None,
+            )
+            for answer in answers
+        ]
+    # a stack gives a tuple: said in the docstring, kept out of the type so that a matrix needs no cast
+    return tuple(answers) if matrix.ndim == 3 else answers[0]  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What `butterfly` was asked for, checked."""
+
+    chain: Chain
+    shape: tuple[int, int]
+    orders: list[Any]
+    candidates: list[Array | None]
+    weights: Weights
+    sweeps: int
+    dtype: np.dtype
+
+
+class _OutOfRange(Exception):
+    """Squares of the entries overflow or vanish, or an entry is not finite."""
+
+
+def _solve(stack: Array, problem: Problem, in_range: bool = False) -> list[ButterflyFactorization]:
+    """The best answer over permutations and orders for each matrix of the stack, refined."""
+    padded = _pad(stack, problem.chain)
     best: list[ButterflyFactorization | None] = [None] * len(stack)
-    for columns in candidates:
+    for columns in problem.candidates:
         permuted = padded if columns is None else padded[:, :, columns]
-        target = weights.apply(permuted, columns, in_place=overwrite or permuted is not padded)
-        for name in orders:
-            answers = _answers(target, padded, chain, name, weights, columns, shape, out_dtype)
-            for i, answer in enumerate(answers):
+        target = problem.weights.apply(permuted, columns)
+        watched = [Target.watch(t, p, problem.weights, columns) for t, p in zip(target, padded, strict=True)]
+        for order in problem.orders:
+            fit = run(target, problem.chain, order)
+            if not in_range and not _is_safe(fit.energy, target.real.dtype):
+                raise _OutOfRange
+            for i, answer in enumerate(_answers(fit, problem, order, watched)):
                 kept = best[i]
                 if kept is None or answer.error < kept.error:
                     best[i] = answer
     answers = [answer for answer in best if answer is not None]
-    if refine:
+    if problem.sweeps:
         from .refine import refined
 
-        answers = [refined(answer, answer._target.matrix, refine) for answer in answers]  # type: ignore[union-attr]
-    if overwrite:
-        answers = [replace(answer, _splits=answer.split_errors, _target=None) for answer in answers]
-    # a stack gives a tuple: said in the docstring, kept out of the type so that a matrix needs no cast
-    return tuple(answers) if matrix.ndim == 3 else answers[0]  # type: ignore[return-value]
+        answers = [refined(answer, problem.sweeps) for answer in answers]
+    # padded: the error of the cropped matrix; rounded: that of the factors as they are given back
+    if problem.shape != problem.chain.shape or problem.dtype.itemsize < stack.dtype.itemsize:
+        answers = [_measured(answer) for answer in answers]
+    return answers
+
+
+def _is_safe(energy: Array, real: np.dtype) -> bool:
+    """Whether squares of entries, and of those squares, are well inside the range of the type."""
+    # the energies of single precision are sums of squares formed in it
+    low, high = (1e-120, 1e120) if real == np.float64 else (1e-16, 1e34)
+    return bool(((energy > low) & (energy < high)).all())
+
+
+def _result_type(dtype: Any, original: np.dtype, matrix: Array) -> np.dtype:
+    """The type of the factors."""
+    wanted = original if dtype is None else np.dtype(dtype)
+    if wanted.name not in ("float16", "bfloat16", "float32", "float64", "complex64", "complex128"):
+        raise ValueError(f"dtype must be float16, bfloat16, float32, float64, complex64 or complex128; got {wanted}")
+    if matrix.dtype.kind == "c" and wanted.kind != "c":
+        raise ValueError(f"a complex matrix cannot be returned as {wanted}; leave dtype out or use a complex one")
+    return wanted
 
 
 # -- what is accepted --------------------------------------------------------------------------
@@ -124,23 +191,15 @@ def butterfly(
 
 def check_matrix(A: Any, chain: Any, *, pad: bool = False, finite: bool = False) -> tuple[Array, Chain, np.dtype]:
     """The matrix as a float array, the chain made for its shape, and the type that the user gave."""
-    matrix = _as_array(A)
+    matrix, original = working_array(A)
     if matrix.ndim not in (2, 3):
         raise ValueError(
             f"expected a matrix (M, N) or a stack of matrices (n, M, N); got an array of shape {matrix.shape}"
         )
     if 0 in matrix.shape:
         raise ValueError(f"the matrix is empty: its shape is {matrix.shape}")
-    if matrix.dtype.kind in "biu":
-        matrix = matrix.astype(np.float64)
-    original = matrix.dtype
-    if original.name in ("float16", "bfloat16"):
-        matrix = matrix.astype(np.float32)
-    elif original not in (np.float32, np.float64, np.complex64, np.complex128):
-        kind = np.complex128 if original.kind == "c" else np.float64
-        if original.kind not in "fc":
-            raise ValueError(f"expected numbers; got an array of type {original}")
-        matrix = matrix.astype(kind)
+    if finite:
+        require_finite(matrix if matrix.ndim == 3 else matrix[None])
     shape = matrix.shape[-2:]
     if isinstance(chain, str):
         chain = Chain.parse(chain, _padded_shape(chain, shape) if pad else shape)
@@ -161,29 +220,14 @@ def check_matrix(A: Any, chain: Any, *, pad: bool = False, finite: bool = False)
     return matrix, chain, original
 
 
-def _as_array(A: Any) -> Array:
-    if hasattr(A, "detach"):  # a torch tensor
-        A = A.detach().cpu()
-        if str(A.dtype) == "torch.bfloat16":
-            import ml_dtypes
-
-            return A.float().numpy().astype(ml_dtypes.bfloat16)
-        return np.asarray(A.numpy())
-    if hasattr(A, "toarray"):  # SciPy sparse
-        A = A.toarray()
-    try:
-        matrix = np.asarray(A)
-    except ValueError as fault:
-        raise ValueError("expected a matrix; the rows given have different lengths") from fault
-    if matrix.dtype.kind not in "biufc" and matrix.dtype.name != "bfloat16":
-        raise ValueError(f"expected a matrix of numbers; got an array of type {matrix.dtype}")
-    return matrix
-
-
 def _padded_shape(text: str, shape: tuple[int, int]) -> tuple[int, int]:
     """Smallest shape, at least the given one, that a named chain takes."""
     if text.strip().lower() == "dyadic":
         n = 1 << (max(shape) - 1).bit_length()
+        return n, n
+    if text.strip().lower().startswith("radix:"):
+        parts = text.split(":", 1)[1].split(",")
+        n = math.prod(int(part) for part in parts if part.strip().isdecimal())
         return n, n
     if text.strip().lower().startswith("monarch"):
         # square blocks: the next multiple of the rounded square root splits in two
@@ -212,7 +256,9 @@ def _orders(order: str | Sequence[int], chain: Chain) -> list[Any]:
         if order in ("left", "right"):
             return [order]
         raise ValueError(f"order must be 'best', 'left', 'right', 'balanced' or split positions; got {order!r}")
-    positions = [int(p) for p in order]
+    if not isinstance(order, Iterable):
+        raise ValueError(f"order must be 'best', 'left', 'right', 'balanced' or split positions; got {order!r}")
+    positions = list(order)
     if depth != len(chain):
         raise ValueError(f"split positions need a chain without redundancy; its reduction has {depth} factors")
     if sorted(positions) != list(range(1, len(chain))):
@@ -266,73 +312,50 @@ def run(target: Array, chain: Chain, order: Any) -> Fit:
     reduced, _ = chain.reduce()
     steps = balanced_order(len(reduced)) if order == "balanced" else order
     fit = factorize_stack(target, reduced, steps)
-    # energies are squared once more on the way, and those of single precision are formed in it
-    low, high = (1e-140, 1e140) if target.real.dtype == np.float64 else (1e-20, 1e36)
-    if not ((fit.energy > low) & (fit.energy < high)).all():
-        # squares overflowed or underflowed, or the input is not finite
-        require_finite(target)
-        peak = np.abs(target).max(axis=(1, 2))
-        scale = np.where(peak > 0, np.exp2(np.floor(np.log2(np.where(peak > 0, peak, 1)))), 1)
-        if (scale != 1).any():
-            fit = factorize_stack(target / scale[:, None, None].astype(target.real.dtype), reduced, steps)
-            centre = fit.factors[fit.centre]
-            per_slice = np.repeat(scale, len(centre) // len(scale)).astype(target.real.dtype)
-            fit.factors[fit.centre] = centre * per_slice[:, None, None, None]
-            fit.scale = scale
-    if reduced != chain:
+    if reduced != chain and fit.factors:
         fit.factors, fit.centre = expand(fit.factors, fit.centre, chain)
     return fit
 
 
-def _answers(
-    target: Array,
-    padded: Array,
-    chain: Chain,
-    order: Any,
-    weights: Weights,
-    columns: Array | None,
-    shape: tuple[int, int],
-    dtype: np.dtype,
-) -> list[ButterflyFactorization]:
+def _answers(fit: Fit, problem: Problem, order: Any, watched: list[Target]) -> list[ButterflyFactorization]:
     """The answer for each matrix of the stack, from one run."""
-    fit = run(target, chain, order)
-    n = len(target)
-    scale = np.broadcast_to(fit.scale, n)
+    n, weights = len(watched), problem.weights
     stored = [x.reshape(n, -1, *x.shape[1:]) for x in fit.factors]
+    errors, norms, steps, outside = fit.error, fit.norm, np.sqrt(fit.lost), np.sqrt(fit.outside)
     answers = []
-    for i in range(n):
-        factors = weights.undo([x[i] for x in stored], columns)
-        answer = ButterflyFactorization(
-            factors=tuple(x.astype(dtype, copy=False) for x in factors),
-            chain=chain,
-            shape=shape,
-            perm=columns,
-            order=order if isinstance(order, str) else "splits " + ",".join(map(str, order)),
-            scale_side={0: "left", len(factors) - 1: "right"}.get(fit.centre, "inner"),
-            error=float(fit.error[i]),
-            norm=float(fit.norm[i]),
-            step_errors=scale[i] * np.sqrt(fit.lost[:, i]),
-            outside=float(scale[i] * np.sqrt(fit.outside[i])),
-            weighted=weights.given,
-            notes=weights.notes,
-            _target=Target.watch(target[i], padded[i], weights, columns),
+    for i, target in enumerate(watched):
+        factors = weights.undo([x[i] for x in stored], target.columns)
+        answers.append(
+            ButterflyFactorization(
+                factors=tuple(x.astype(problem.dtype, copy=False) for x in factors),
+                chain=problem.chain,
+                shape=problem.shape,
+                perm=target.columns,
+                order=order if isinstance(order, str) else "splits " + ",".join(map(str, order)),
+                centre=fit.centre,
+                error=float(errors[i]),
+                norm=float(norms[i]),
+                step_errors=steps[:, i],
+                outside=float(outside[i]),
+                weighted=weights.given,
+                notes=weights.notes,
+                _target=target,
+            )
         )
-        answers.append(answer if shape == chain.shape else _cropped(answer, weights))
     return answers
 
 
-def _cropped(answer: ButterflyFactorization, weights: Weights) -> ButterflyFactorization:
-    """The answer with the error of the matrix that the user gave, without the padding.
+def _measured(answer: ButterflyFactorization) -> ButterflyFactorization:
+    """The answer with the error of its own factors on the user's matrix, from the dense residual.
 
-    Zeroing the padded rows and columns of any matrix of the class stays in the class, so the best
-    error of the padded problem is that of the cropped one, and the lower bound holds for both.
+    For padded matrices: zeroing the padded rows and columns of any matrix of the class stays in the
+    class, so the best error of the padded problem is that of the cropped one, and the lower bound holds.
     """
     target = answer._target
     assert target is not None
     rows, cols = answer.shape
-    residual = target.plain[:rows, :cols] - answer.toarray()
-    if weights.row is not None:
-        residual = residual * weights.row[:rows, None]
-    if weights.col is not None:
-        residual = residual * weights.col[:cols]
-    return replace(answer, error=min(answer.error, float(np.linalg.norm(residual))))
+    residual = np.zeros(target.plain.shape, np.result_type(target.plain.dtype, np.float64))
+    residual[:rows, :cols] = target.plain[:rows, :cols] - answer._dense(np.float64)
+    columns = target.columns
+    weighted = target.weights.apply((residual if columns is None else residual[:, columns])[None], columns)
+    return replace(answer, error=norm_of(weighted))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, reduce
@@ -74,7 +75,7 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
             raise ValueError(f"layout must be 'last' or 'first'; got {layout!r}")
         self.perm, self.plan, self.layout = perm, plan, layout
         self._inner = self.chain.shape
-        super().__init__(np.result_type(*self.factors), shape or self.chain.shape)
+        super().__init__(np.result_type(*self.factors), checked_frame(shape or self.chain.shape, perm, self.chain))
         self._plans: dict[tuple[str, str], Callable[[Array], Array]] = {}
 
     # -- what it costs -----------------------------------------------------------------------------
@@ -91,20 +92,29 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
 
     # -- products ----------------------------------------------------------------------------------
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["_plans"] = {}  # prepared again where the operator arrives
+        return state
+
     def apply(self, x: Array) -> Array:
         """Product with vectors in the operator's layout: (N, batch) -> (M, batch), or (batch, N) -> (batch, M)."""
         x = np.asarray(x)
+        if x.ndim == 0 or (self.layout == "last" and x.ndim > 2):
+            raise ValueError(
+                f"expected (N,) or (N, batch) for layout 'last', (..., N) for 'first'; got shape {x.shape}"
+            )
         if self.layout == "last":
             return self._last(x) if x.ndim == 2 else self._last(x[:, None])[:, 0]
-        flat = x.reshape(-1, x.shape[-1])
+        flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         if self.perm is None and self.shape == self._inner and FusedStages.takes(self.chain.patterns):
             self._check(flat.shape[1])
             dtype = self._compute(flat)
             name = self._choose(flat.T, dtype, "first")
             if name == "fused":
                 y = self._fused(dtype).first(np.ascontiguousarray(flat, dtype=dtype))
-                return y.reshape(*x.shape[:-1], -1)
-        return np.ascontiguousarray(self._last(flat.T).T).reshape(*x.shape[:-1], -1)
+                return y.reshape(*x.shape[:-1], self.shape[0])
+        return np.ascontiguousarray(self._last(flat.T).T).reshape(*x.shape[:-1], self.shape[0])
 
     def __matmul__(self, x: Any) -> Any:
         # the same as SciPy's, with less ceremony for plain arrays: small products take microseconds
@@ -151,14 +161,23 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
 
     def _compute(self, x: Array) -> np.dtype:
         """The type to compute in: that of the factors, widened by the input and out of half precision."""
+        dtype = self._result(x)
+        return np.dtype(np.float32) if dtype.itemsize <= 2 else dtype
+
+    def _result(self, x: Array) -> np.dtype:
+        """The type of the product."""
         if x.dtype.kind in "biu":
             return self.dtype
+        if x.dtype.kind not in "fc" and x.dtype.name != "bfloat16":
+            raise ValueError(f"expected numbers; got an array of type {x.dtype}")
         dtype = np.result_type(self.dtype, x.dtype)
-        return np.dtype(np.float32) if dtype.itemsize <= 2 else dtype
+        if dtype.name in ("float16", "bfloat16", "float32", "float64", "complex64", "complex128"):
+            return dtype.newbyteorder("=")
+        return np.dtype(np.complex128 if dtype.kind == "c" else np.float64)  # no wider than double
 
     def _last(self, x: Array) -> Array:
         self._check(x.shape[0])
-        dtype = self._compute(x)
+        dtype, result = self._compute(x), self._result(x)
         if self.perm is not None or self.shape[1] != self._inner[1]:
             framed = np.zeros((self._inner[1], x.shape[1]), dtype)
             framed[: len(x)] = x
@@ -168,8 +187,7 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
         y = self._product(self._choose(x, dtype, "last"), dtype)(x)
         if self.shape[0] != self._inner[0]:
             y = y[: self.shape[0]]
-        half = self.dtype.itemsize <= 2 and dtype == np.float32
-        return y.astype(self.dtype) if half else y
+        return y.astype(result, copy=False)
 
     # -- plans ---------------------------------------------------------------------------------------
 
@@ -214,8 +232,8 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
             if name == "fused":
                 self._plans[key] = FusedStages(factors).last
             elif name == "dense":
-                dense = self._merge(factors, [range(len(factors))])[0]
-                matrix = _scatter(dense)
+                blocks = [stack_of_blocks(x) for x in reversed(factors)]
+                matrix = reduce(lambda v, b: factor_product(b, v), blocks, np.eye(self._inner[1], dtype=dtype))
                 self._plans[key] = lambda x: matrix @ x
             else:
                 if name == "merged":
@@ -232,9 +250,8 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
     @cached_property
     def _groups(self) -> list[range] | None:
         """Groups of neighbours to multiply beforehand: two or three stages of about equal size."""
-        chain = self.chain if self.chain.chainable else self.chain.T
-        depth = len(chain)
-        if depth < 4 or not chain.chainable:
+        depth = len(self.chain)
+        if depth < 4 or not (self.chain.chainable or self.chain.co_chainable):
             return None
         stages = 2 if depth <= 11 else 3
         bounds = [round(i * depth / stages) for i in range(stages + 1)]
@@ -273,6 +290,24 @@ class _Mirror(LinearOperator):  # type: ignore[misc]
         self.operator, self.conjugate = operator, conjugate
         self.inner = operator._mirrored(conjugate)
 
+    @property
+    def flops(self) -> int:
+        """Additions and multiplications for one vector."""
+        return self.inner.flops
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the factors."""
+        return self.inner.bytes
+
+    def apply(self, x: Array) -> Array:
+        """Product in the layout of the operator: see `ButterflyOperator.apply`."""
+        x = np.asarray(x)
+        if self.operator.layout == "last":
+            return self._matmat(x) if x.ndim == 2 else self._matvec(x)
+        flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        return np.ascontiguousarray(self._matmat(flat.T).T).reshape(*x.shape[:-1], self.shape[0])
+
     def _matmat(self, X: Array) -> Array:
         op = self.operator
         framed = np.zeros((op._inner[0], X.shape[1]), X.dtype)
@@ -294,11 +329,11 @@ class _Mirror(LinearOperator):  # type: ignore[misc]
         return super()._transpose() if self.conjugate else self.operator
 
 
-def _scatter(z: Array) -> Array:
-    """Dense matrix of one factor."""
-    a, b, c, d = z.shape
-    if a == d == 1:
-        return np.ascontiguousarray(z.reshape(b, c))
-    dense = np.zeros((a, b, d, a, c, d), z.dtype)
-    np.einsum("ibjicj->ibcj", dense)[...] = z
-    return dense.reshape(a * b * d, a * c * d)
+def checked_frame(shape: tuple[int, int], perm: Array | None, chain: Chain) -> tuple[int, int]:
+    """The shape, if it fits in that of the chain and the permutation is one of its columns."""
+    rows, cols = (int(v) for v in shape)
+    if not (0 < rows <= chain.shape[0] and 0 < cols <= chain.shape[1]):
+        raise ValueError(f"the shape {rows} x {cols} does not fit in that of the chain, {chain.shape}")
+    if perm is not None and not np.array_equal(np.sort(np.asarray(perm)), np.arange(chain.shape[1])):
+        raise ValueError(f"perm must hold each column number 0..{chain.shape[1] - 1} once")
+    return rows, cols

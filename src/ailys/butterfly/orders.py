@@ -11,7 +11,7 @@ this is not so, and the residual is formed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,7 +31,6 @@ class Fit:
     ``factors[l]`` is an array ``(n * a_l, b_l, c_l, d_l)``; ``lost[l]`` (n,) the energy lost where the
     product was split behind factor ``l``; ``outside`` (n,) the energy off the support of the class;
     ``energy`` (n,) that of the matrices; ``centre`` the index of the factor that holds the scale.
-    All energies are those of the matrices divided by ``scale`` (n,), 1 unless squares would overflow.
     """
 
     factors: list[Array]
@@ -40,18 +39,17 @@ class Fit:
     energy: Array
     centre: int
     residual: Array | None = None  # (n,) energy of the residual where ``lost`` does not add up to it
-    scale: Array = field(default_factory=lambda: np.ones(1))
 
     @property
     def error(self) -> Array:
         """Frobenius norm of each residual (n,)."""
         residual = self.lost.sum(axis=0) if self.residual is None else self.residual
-        return self.scale * np.sqrt(residual + self.outside)
+        return np.asarray(np.sqrt(residual + self.outside))
 
     @property
     def norm(self) -> Array:
         """Frobenius norm of each matrix (n,)."""
-        return self.scale * np.sqrt(self.energy)
+        return np.asarray(np.sqrt(self.energy))
 
 
 def factorize_stack(stack: Array, chain: Chain, order: str | Sequence[int]) -> Fit:

@@ -8,6 +8,7 @@ which is a strided view. The product is one batched GEMM without any permutation
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -44,10 +45,12 @@ def ks_matmul(x: Any, factor: Any, pattern: tuple[int, int, int, int] | None = N
     """
     if layout not in ("first", "last"):
         raise ValueError(f"layout must be 'first' or 'last'; got {layout!r}")
+    if not (hasattr(x, "detach") or hasattr(factor, "detach")):
+        x, factor = np.asarray(x), np.asarray(factor)
     shape = tuple(factor.shape) if pattern is None else tuple(pattern)
     if len(shape) != 4 or tuple(factor.shape) != shape:
         raise ValueError(f"the factor must be an array of shape (a, b, c, d) = {shape}; got {tuple(factor.shape)}")
-    size = x.shape[-1] if layout == "first" else x.shape[0]
+    size = -1 if x.ndim == 0 else x.shape[-1] if layout == "first" else x.shape[0]
     if size != Pattern(*shape).shape[1] or (layout == "last" and x.ndim > 2):
         raise ValueError(f"a factor {shape} takes {Pattern(*shape).shape[1]} features; got x of shape {tuple(x.shape)}")
     if not (isinstance(x, np.ndarray) and isinstance(factor, np.ndarray)):
@@ -55,8 +58,10 @@ def ks_matmul(x: Any, factor: Any, pattern: tuple[int, int, int, int] | None = N
 
         return ks_matmul_torch(x, factor, layout)
     if layout == "first":
-        flat = x.reshape(-1, size)
-        return np.ascontiguousarray(factor_product(stack_of_blocks(factor), flat.T).T).reshape(*x.shape[:-1], -1)
+        flat = x.reshape(math.prod(x.shape[:-1]), size)
+        return np.ascontiguousarray(factor_product(stack_of_blocks(factor), flat.T).T).reshape(
+            *x.shape[:-1], Pattern(*shape).shape[0]
+        )
     y = factor_product(stack_of_blocks(factor), x if x.ndim == 2 else x[:, None])
     return y if x.ndim == 2 else y[:, 0]
 

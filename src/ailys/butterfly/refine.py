@@ -9,13 +9,16 @@ to the other, so the error cannot grow, and the guarantee of the start stays.
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
 from .architecture import Chain
-from .factorization import ButterflyFactorization
+from .factorization import ButterflyFactorization, Target, norm_of, rescaled
 from .orders import expand, merge_groups
-from .truncation import extract_support, move_right, project_left, project_right, split
+from .truncation import extract_support, move_right, project_left, project_right, split, working_array
+from .weights import Weights
 
 __all__ = ["refine_answer", "refined"]
 
@@ -23,27 +26,45 @@ Array = np.ndarray
 _RELATIVE_GAIN = 1e-6  # sweeps stop when one gains less than this
 
 
-def refine_answer(answer: ButterflyFactorization, A: Array, sweeps: int) -> ButterflyFactorization:
+def refine_answer(answer: ButterflyFactorization, A: Any, sweeps: int) -> ButterflyFactorization:
     """`ButterflyFactorization.refine`: check that ``A`` is the matrix, then sweep."""
-    if not isinstance(sweeps, (int, np.integer)) or sweeps < 0:
+    if isinstance(sweeps, bool) or not isinstance(sweeps, Integral) or sweeps < 0:
         raise ValueError(f"sweeps must be a whole number, 0 or more; got {sweeps!r}")
-    if answer._target is None:
-        raise ValueError("this factorization does not hold the matrix it was made from; refine it when it is made")
-    given = np.asarray(A)
-    rows, cols = answer.shape
+    given = working_array(A)[0]
     if given.shape != answer.shape:
         raise ValueError(f"A must have shape {answer.shape}; got {given.shape}")
-    plain = answer._target.plain[:rows, :cols]
-    if not np.allclose(given, plain, rtol=1e-6, atol=0):
+    target = answer._target
+    if target is None:
+        if answer.weighted:
+            raise ValueError("the weights are not kept in a file, so a weighted factorization cannot be refined")
+        target = _target_of(answer, given)
+    rows, cols = answer.shape
+    if not np.allclose(given / target.scale, target.plain[:rows, :cols], rtol=1e-6, atol=0):
         raise ValueError("A is not the matrix that was factorized")
-    return refined(answer, answer._target.matrix, int(sweeps))
+    unit = rescaled(replace(answer, _target=target), 1 / target.scale, 1 / target.weights.scale)
+    finer = refined(unit, int(sweeps))
+    return replace(rescaled(finer, target.scale, target.weights.scale), _target=target)
 
 
-def refined(answer: ButterflyFactorization, target: Array, sweeps: int) -> ButterflyFactorization:
-    """The answer after at most ``sweeps`` sweeps on the target (weighted, permuted, padded) matrix."""
-    chain, mirrored = answer.chain, not answer.chain.chainable
+def _target_of(answer: ButterflyFactorization, A: Array) -> Target:
+    """The target of a factorization that came without one, rebuilt from the matrix."""
+    peak = float(np.abs(A).max())
+    scale = 1.0 if peak == 0 or 1e-50 < peak < 1e50 else float(np.exp2(np.floor(np.log2(peak))))
+    plain = np.zeros(answer.chain.shape, A.dtype)
+    plain[: A.shape[0], : A.shape[1]] = A / scale
+    if not np.isclose(scale * norm_of(plain), answer.norm, rtol=1e-6, atol=0):
+        raise ValueError("A is not the matrix that was factorized")
+    matrix = plain if answer.perm is None else plain[:, answer.perm]
+    target = Target.watch(matrix, plain, Weights(None, None), answer.perm)
+    return replace(target, scale=scale)
+
+
+def refined(answer: ButterflyFactorization, sweeps: int) -> ButterflyFactorization:
+    """The answer after at most ``sweeps`` sweeps on its target (weighted, permuted, padded) matrix."""
     watched = answer._target
     assert watched is not None
+    target = watched.matrix
+    chain, mirrored = answer.chain, not answer.chain.chainable
     factors = [x.astype(target.dtype, copy=False) for x in watched.weights.redo(list(answer.factors), answer.perm)]
     if mirrored:
         chain, target = chain.T, np.ascontiguousarray(target.T)
@@ -63,7 +84,7 @@ def refined(answer: ButterflyFactorization, target: Array, sweeps: int) -> Butte
         step = _leftward if sweep % 2 == 0 else _rightward
         state, lost_now = step(z, reduced, state)
         now = float(np.sqrt(lost_now.sum() + outside[0]))
-        if now >= error:
+        if not now < error:
             break
         gain = (error - now) / error
         error, best, lost, done = now, state, lost_now, sweep + 1
@@ -78,11 +99,10 @@ def refined(answer: ButterflyFactorization, target: Array, sweeps: int) -> Butte
         centre, lost = len(final) - 1 - centre, lost[::-1]
     final = watched.weights.undo(final, answer.perm)
     dtype = answer.factors[0].dtype
-    side = {0: "left", len(final) - 1: "right"}.get(centre, "inner")
     return replace(
         answer,
         factors=tuple(x.astype(dtype, copy=False) for x in final),
-        scale_side=side,
+        centre=centre,
         error=error,
         step_errors=np.sqrt(lost),
         sweeps=answer.sweeps + done,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
 from .architecture import Chain
-from .factorize import butterfly, check_matrix, require_finite
-from .truncation import block_spectra
+from .factorize import butterfly, require_finite
+from .truncation import block_spectra, working_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,8 @@ def _ordered_factorizations(n: int, depth: int) -> list[tuple[int, ...]]:
     """All ways to write ``n`` as an ordered product of ``depth`` positive integers."""
     if depth == 1:
         return [(n,)]
-    divisors = [d for d in range(1, n + 1) if n % d == 0]
+    small = [d for d in range(1, math.isqrt(n) + 1) if n % d == 0]
+    divisors = [*small, *(n // d for d in reversed(small) if d * d != n)]
     return [(d, *rest) for d in divisors for rest in _ordered_factorizations(n // d, depth - 1)]
 
 
@@ -159,7 +161,7 @@ def pareto_chains(
     budget: float | int = 0.5,
     max_depth: int = 2,
     max_rank: int | None = None,
-    extra: Sequence[Chain] = (),
+    extra: Sequence[Chain | str] = (),
 ) -> ParetoResult:
     """Chains on the front of error against parameters for a matrix.
 
@@ -184,22 +186,27 @@ def pareto_chains(
     ('(1,6,1,1)(1,1,6,1)', [12])
     """
 
-    matrix, _, _ = check_matrix(A, Chain.dense(np.shape(A)[-2:]))  # type: ignore[arg-type]
-    if matrix.ndim != 2:
+    matrix = working_array(A)[0]
+    if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"expected one matrix; got an array of shape {matrix.shape}")
     require_finite(matrix)
+    peak = float(np.abs(matrix).max())
+    if peak:  # errors are relative: a power of two changes nothing, and squares stay in range
+        matrix = matrix / np.exp2(np.floor(np.log2(peak))).astype(matrix.real.dtype)
     m, n = matrix.shape
-    if isinstance(budget, float):
+    if isinstance(budget, Integral):
+        max_params = int(budget)
+    else:
         if not 0 < budget <= 1:
             raise ValueError(f"budget as a fraction must be in (0, 1]; got {budget} (an int counts parameters)")
-        max_params = int(budget * m * n)
-    else:
-        max_params = int(budget)
+        max_params = int(float(budget) * m * n)
+    rivals = [Chain.parse(chain, (m, n)) if isinstance(chain, str) else chain for chain in extra]
     norm = float(np.linalg.norm(matrix.astype(np.result_type(matrix.dtype, np.float64))))
     found: list[tuple[int, float, bool, Chain]] = []
     if m * n <= max_params:
         found.append((m * n, 0.0, True, Chain.dense((m, n))))
-    for q, p in product(_ordered_factorizations(m, 2), _ordered_factorizations(n, 2)):
+    pairs = product(_ordered_factorizations(m, 2), _ordered_factorizations(n, 2)) if max_depth >= 2 else ()
+    for q, p in pairs:
         top = min(q[0], p[1]) - 1 if max_rank is None else min(q[0] - 1, p[1] - 1, max_rank)
         top = min(top, max_params // (p[0] * q[1] * (q[0] + p[1])))
         if top < 1:
@@ -215,7 +222,7 @@ def pareto_chains(
         for chain in enumerate_chains((m, n), max_params=max_params, max_depth=max_depth, max_rank=1)
         if len(chain) > 2
     ]
-    for chain in [*deeper, *extra]:
+    for chain in [*deeper, *rivals]:
         if chain.n_params <= max_params:
             answer = butterfly(matrix, chain)
             found.append((chain.n_params, answer.relative_error, answer.optimal, chain))

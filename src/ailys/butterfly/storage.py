@@ -15,6 +15,7 @@ import numpy as np
 from ..core.files import atomic_write
 from .architecture import Chain
 from .factorization import ButterflyFactorization
+from .operator import checked_frame
 
 __all__ = ["load", "save"]
 
@@ -35,7 +36,7 @@ def save(answer: ButterflyFactorization, path: Path) -> Path:
         "shape": list(answer.shape),
         "dtype": answer.factors[0].dtype.name,
         "order": answer.order,
-        "scale_side": answer.scale_side,
+        "centre": answer.centre,
         "weighted": answer.weighted,
         "sweeps": answer.sweeps,
         "notes": list(answer.notes),
@@ -68,32 +69,35 @@ def load(path: Path) -> ButterflyFactorization:
     try:
         record: dict[str, Any] = json.loads(text)
         if record["version"] > _VERSION:
-            raise ValueError(f"{path}: written by a newer version of ailys (format {record['version']}); update ailys")
+            raise ValueError(f"written by a newer version of ailys (format {record['version']}); update ailys")
         dtype = record["dtype"]
         chain = Chain(record["chain"])
         factors = tuple(_as_stored(tensors[f"factor.{i}"], dtype) for i in range(len(chain)))
         for i, (x, p) in enumerate(zip(factors, chain, strict=True)):
             if x.shape != tuple(p):
-                raise ValueError(f"{path}: factor.{i} has shape {x.shape}, the chain in the metadata says {tuple(p)}")
+                raise ValueError(f"factor.{i} has shape {x.shape}, the chain in the metadata says {tuple(p)}")
+        shape = checked_frame(tuple(record["shape"]), tensors.get("perm"), chain)
         return ButterflyFactorization(
             factors=factors,
             chain=chain,
-            shape=tuple(record["shape"]),
+            shape=shape,
             perm=tensors.get("perm"),
             order=record["order"],
-            scale_side=record["scale_side"],
-            step_errors=np.array(record["step_errors"]),
+            centre=int(record["centre"]),
+            step_errors=np.array(record["step_errors"], float),
             weighted=record["weighted"],
             sweeps=record["sweeps"],
             notes=tuple(record["notes"]),
-            _splits=np.array(record["split_errors"]),
+            _splits=np.array(record["split_errors"], float),
             _unweighted=record["unweighted_error"],
             error=float(record["error"]),
             norm=float(record["norm"]),
             outside=float(record["outside"]),
         )
-    except (KeyError, TypeError, json.JSONDecodeError) as fault:
+    except (KeyError, TypeError, IndexError, AttributeError, OverflowError, json.JSONDecodeError) as fault:
         raise ValueError(f"{path}: the metadata of the butterfly factorization is damaged ({fault})") from fault
+    except ValueError as fault:
+        raise ValueError(f"{path}: {fault}") from fault
 
 
 def _as_real(x: np.ndarray) -> np.ndarray:

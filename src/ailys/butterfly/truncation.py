@@ -11,7 +11,7 @@ Every array here may hold a stack of matrices: the leading axis is then ``stack 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -59,9 +59,7 @@ def two_factor(
     pattern = chain.product()  # raises a sentence when the pair is not chainable
     if side not in ("left", "right"):
         raise ValueError(f"side must be 'left' or 'right'; got {side!r}")
-    z = np.asarray(z)
-    if z.dtype.kind not in "fc":
-        z = z.astype(np.float64)
+    z = working_array(z)[0]
     outside = 0.0
     if z.ndim == 2 and z.shape == pattern.shape:
         z, off = extract_support(z[None], pattern)
@@ -70,8 +68,45 @@ def two_factor(
         raise ValueError(f"expected a matrix of shape {pattern.shape} or an array {tuple(pattern)}; got {z.shape}")
     if not np.isfinite(z).all():
         raise ValueError("z has NaN or infinite entries")
+    peak = float(np.abs(z).max())
+    if peak and not 1e-60 < peak < 1e60:
+        raise ValueError(f"the entries of z reach {peak:.1e}, so their squares do not fit: scale z first")
     x1, x2, lost = split(z, chain[0], chain[1], side)
     return x1, x2, outside + float(lost.sum())
+
+
+def working_array(A: Any) -> tuple[Array, np.dtype]:
+    """An array in a type that the kernels take, and the type of the factors that are given back.
+
+    Half precision is computed in single; integers and whatever is wider than double become double.
+    """
+    if hasattr(A, "detach"):  # a torch tensor
+        A = A.detach().cpu().resolve_conj().resolve_neg()
+        A = A.to_dense() if A.is_sparse or A.layout != A.to_dense().layout else A
+        if str(A.dtype) == "torch.bfloat16":
+            import ml_dtypes
+
+            A = A.float().numpy().astype(ml_dtypes.bfloat16)
+        else:
+            A = A.numpy()
+    elif hasattr(A, "toarray"):  # SciPy sparse
+        A = A.toarray()
+    if isinstance(A, np.ma.MaskedArray) and np.ma.is_masked(A):
+        raise ValueError("the array has masked entries; fill them first")
+    try:
+        array = np.asarray(A)
+    except ValueError as fault:
+        raise ValueError("expected a matrix; the rows given have different lengths") from fault
+    name, kind = array.dtype.name, array.dtype.kind
+    if kind not in "biufc" and name != "bfloat16":
+        raise ValueError(f"expected a matrix of numbers; got an array of type {array.dtype}")
+    if name in ("float16", "bfloat16"):
+        return array.astype(np.float32), array.dtype.newbyteorder("=")
+    if name not in ("float32", "float64", "complex64", "complex128"):
+        array = array.astype(np.complex128 if kind == "c" else np.float64)
+    elif not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array, array.dtype
 
 
 def extract_support(stack: Array, pattern: Pattern) -> tuple[Array, Array]:
@@ -186,8 +221,8 @@ def _dominant_subspace(blocks: Array, r: int) -> Array:
     gram = blocks @ np.swapaxes(blocks, -1, -2).conj()
     values, vectors = np.linalg.eigh(gram)
     basis = np.ascontiguousarray(vectors[..., : -r - 1 : -1])
-    # singular values below 1e-6 of the largest have lost all digits in the Gram matrix
-    weak = values[..., -r] < _GRAM_SHARE**2 * values[..., -1]
+    # where little is lost, the small singular values have lost their digits in the Gram matrix
+    weak = values[..., :-r].sum(axis=-1) < _GRAM_SHARE * values.sum(axis=-1)
     if weak.any():
         left, _, _ = np.linalg.svd(blocks[weak], full_matrices=False)
         basis[weak] = left[..., :r]

@@ -22,11 +22,21 @@ _RIDGE = 1e-3  # of the mean, added to weights that are not invertible
 
 @dataclass(frozen=True)
 class Weights:
-    """Checked weights; ``row`` and ``col`` are None, vectors, or 4-D arrays of blocks."""
+    """Checked weights; ``row`` and ``col`` are None, vectors, or 4-D arrays of blocks.
+
+    The weights given are ``scale`` times these.
+    """
 
     row: Array | None
     col: Array | None
     notes: tuple[str, ...] = ()
+    scale: float = 1.0
+
+    def to_unit_size(self) -> Weights:
+        """The same weights with largest entries of the order of one, and their scale apart."""
+        sizes = [1.0 if w is None else float(np.exp2(np.floor(np.log2(np.abs(w).max())))) for w in (self.row, self.col)]
+        row, col = (None if w is None else w / s for w, s in zip((self.row, self.col), sizes, strict=True))
+        return Weights(row, col, self.notes, self.scale * sizes[0] * sizes[1])
 
     @property
     def given(self) -> bool:
@@ -52,15 +62,14 @@ class Weights:
             col = np.concatenate([col, np.ones(extra[1])])
         return cls(row, col, tuple(notes))
 
-    def apply(self, stack: Array, columns: Array | None, in_place: bool) -> Array:
+    def apply(self, stack: Array, columns: Array | None) -> Array:
         """``D_row A D_col`` for each matrix; ``columns`` is the permutation already applied to A."""
         real = stack.real.dtype
         if self.row is not None and self.row.ndim == 1:
-            stack = np.multiply(stack, self.row.astype(real)[:, None], out=stack if in_place else None)
-            in_place = True
+            stack = stack * self.row.astype(real)[:, None]
         if self.col is not None and self.col.ndim == 1:
             w = self.col if columns is None else self.col[columns]
-            stack = np.multiply(stack, w.astype(real), out=stack if in_place else None)
+            stack = stack * w.astype(real)
         n, rows, cols = stack.shape
         if self.row is not None and self.row.ndim == 4:
             a, b, _, d = self.row.shape
@@ -108,6 +117,8 @@ class Weights:
 def _checked(weight: Any, name: str, size: int, pattern: Pattern, notes: list[str]) -> Array | None:
     if weight is None:
         return None
+    if np.iscomplexobj(weight):
+        raise ValueError(f"{name} must be real")
     w: Array = np.asarray(weight, dtype=np.float64)
     if w.shape not in ((size,), tuple(pattern)):
         raise ValueError(f"{name} must have shape ({size},) or {tuple(pattern)}; got {w.shape}")

@@ -17,7 +17,19 @@ from .answer import Answer, jsonable, readable
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Exit", "Force", "Json", "Out", "Refused", "SeedOption", "progress", "show", "show_table", "warn"]
+__all__ = [
+    "Exit",
+    "Force",
+    "Json",
+    "Out",
+    "Refused",
+    "SeedOption",
+    "print_json",
+    "progress",
+    "show",
+    "show_table",
+    "warn",
+]
 
 
 class Exit(IntEnum):
@@ -43,12 +55,17 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the result if it
 def show(answer: Answer, as_json: bool, **more: Any) -> None:
     """Print an answer: its facts as a table and its guarantee, or all of it as JSON."""
     if as_json:
-        print(json.dumps({**answer.to_dict(), **jsonable(more)}, indent=2))
+        print_json({**answer.to_dict(), **more})
         return
     rows = [(name, value) for name, value in {**answer.facts(), **more}.items() if not isinstance(value, list)]
     show_table(None, ("", ""), [(name.replace("_", " "), readable(value)) for name, value in rows], header=False)
     guarantee = answer.guarantee
     _console().print(f"[bold]guarantee[/]  {guarantee}" if guarantee else "[bold]guarantee[/]  none is proved")
+
+
+def print_json(report: Any) -> None:
+    """Print JSON that any parser reads: no NaN, no infinities."""
+    print(json.dumps(jsonable(report), indent=2, allow_nan=False))
 
 
 def show_table(
@@ -92,4 +109,6 @@ def _console() -> Any:
     from rich.console import Console
 
     # a pipe or a log gets whole lines: nothing is cut at an imagined width
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+    return Console(
+        highlight=False, soft_wrap=True, width=None if sys.stdout is not None and sys.stdout.isatty() else 200
+    )

@@ -1,6 +1,6 @@
 """The tour: every system shows itself on real input, on one page that stands by itself."""
 
-from .page import render
+from .page import MARK, render
 from .runner import Outcome, all_stops, run_stops, select_stops
 
-__all__ = ["Outcome", "all_stops", "render", "run_stops", "select_stops"]
+__all__ = ["MARK", "Outcome", "all_stops", "render", "run_stops", "select_stops"]

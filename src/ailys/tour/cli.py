@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.console import Exit, Json, SeedOption, progress, show_table
+from ..core.console import Exit, Json, SeedOption, print_json, progress, show_table
 
 app = typer.Typer(add_completion=False)
 
@@ -23,15 +23,19 @@ def tour(
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
-    import json
-
     from ..core.files import write_text
-    from . import render, run_stops, select_stops
+    from . import MARK, render, run_stops, select_stops
 
     selected = select_stops(stops or [])
+    if listing and as_json:
+        print_json([{"stop": n, "domain": d, "title": s.title} for n, (d, s) in selected.items()])
+        return
     if listing:
         show_table(None, ("stop", "system", "title"), [(n, d, s.title) for n, (d, s) in selected.items()])
         return
+    page = out / "index.html"
+    if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
+        raise FileExistsError(f"{page} exists and is not a page of the tour; choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     outcomes = []
     with progress(silent=as_json) as display:
@@ -41,7 +45,7 @@ def tour(
             display.update(task, description=stop.title)
             outcomes.append(next(running))
             display.advance(task)
-    page = write_text(out / "index.html", render(outcomes, seed=seed))
+    write_text(page, render(outcomes, seed=seed))
     if as_json:
         report = [
             {
@@ -55,7 +59,7 @@ def tour(
             }
             for o in outcomes
         ]
-        print(json.dumps({"page": str(page), "stops": report}, indent=2))
+        print_json({"page": str(page), "stops": report})
     else:
         rows = [
             (

@@ -8,7 +8,9 @@ from datetime import date
 from .. import __version__
 from .runner import Outcome
 
-__all__ = ["render"]
+__all__ = ["MARK", "render"]
+
+MARK = "<title>ailys: a tour</title>"  # by which an older page is known, and may be replaced
 
 
 def render(outcomes: Sequence[Outcome], *, seed: int | None, day: date | None = None) -> str:
