@@ -43,8 +43,8 @@ def butterfly(
         precision is computed in float32.
     chain : `Chain`, its text ("dyadic", "monarch:r=2", see `Chain.parse`), or patterns (a, b, c, d).
         Chainable, or chainable when transposed.
-    order : "best" (both of the next two, the better is kept), "left" or "right" (factors are peeled
-        off from that end), "balanced", or a sequence of the split positions 1..L-1.
+    order : "best" (both of the next two unless the first is exact; the better is kept), "left" or
+        "right" (factors are peeled off from that end), "balanced", or a sequence of the split positions 1..L-1.
     perm : None, "bitrev", a permutation of the columns, or a list of these (the best is kept):
         the answer then approximates ``A[:, perm]`` by the product and permutes back.
     refine : number of sweeps of alternating optimisation afterwards; the error never grows.
@@ -158,6 +158,8 @@ def _solve(stack: Array, problem: Problem, in_range: bool = False) -> list[Butte
                 kept = best[i]
                 if kept is None or answer.error < kept.error:
                     best[i] = answer
+            if all(answer is not None and answer.exact for answer in best):
+                break  # the other end cannot do better than rounding
     answers = [answer for answer in best if answer is not None]
     if problem.sweeps:
         from .refine import refined
