@@ -50,7 +50,7 @@ def _visit(display: str):
         if display == "inline":
             self.body.append(mathml)
         else:
-            label = self.starttag(node, "div", CLASS="math", style="overflow-x: auto")
+            label = self.starttag(node, "div", CLASS="math")
             number = f'<span class="eqno">({node["number"]})</span>' if node.get("number") else ""
             self.body.append(f"{label}{number}{mathml}</div>\n")
         raise nodes.SkipNode
