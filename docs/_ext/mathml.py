@@ -31,6 +31,8 @@ def to_mathml(latex: str, display: str) -> str:
     if 'linebreak="newline"' in mathml:
         raise ValueError(r"lines need an environment: \begin{aligned} ... \end{aligned}")
     mathml = re.sub(r'columnalign="(\w+)"', r'style="text-align: \1"', mathml)  # what browsers understand
+    # the two bars of a norm keep one size, whatever they carry
+    mathml = re.sub(r"<mo>(&#x02016;|&#x0007C;)</mo>", r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', mathml)
     # the brackets of a matrix grow with it
     mathml = re.sub(r"<mo>([^<]*)</mo>(?=<mtable)", r'<mo form="prefix" fence="true" stretchy="true">\1</mo>', mathml)
     mathml = re.sub(
