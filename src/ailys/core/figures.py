@@ -37,6 +37,7 @@ def style(inline: bool = False) -> Iterator[None]:
         "axes.grid": True,
         "grid.linewidth": 0.6,
         "axes.axisbelow": True,
+        "axes.titlesize": 10.5,
         "axes.prop_cycle": cycler(color=PALETTE),
         "legend.frameon": False,
         "svg.fonttype": "none",
