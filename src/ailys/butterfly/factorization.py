@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["ButterflyFactorization"]
 
 _UNITS = 64  # an error below this many units of rounding of the norm is called exact
-_NATIVE = ("float32", "float64", "complex64", "complex128")
+
+
+@lru_cache
+def _unit_of_rounding(dtype: np.dtype) -> float:
+    """Spacing of numbers at one in the type that the computation ran in."""
+    return float(np.finfo(np.float64 if dtype in (np.float64, np.complex128) else np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,7 @@ class ButterflyFactorization(Answer):
     @property
     def _rounding(self) -> float:
         """What rounding may add to an error: 64 units of the last place (at most single precision's) of the norm."""
-        eps = max(float(np.finfo(x.dtype).eps) if x.dtype.name in _NATIVE else 1.0 for x in self.factors)
-        return _UNITS * min(eps, float(np.finfo(np.float32).eps)) * self.norm
+        return _UNITS * _unit_of_rounding(self.factors[0].dtype) * self.norm
 
     @property
     def lower_bound(self) -> float:

@@ -180,7 +180,9 @@ def _is_safe(energy: Array, real: np.dtype) -> bool:
 
 def _result_type(dtype: Any, original: np.dtype, matrix: Array) -> np.dtype:
     """The type of the factors."""
-    wanted = original if dtype is None else np.dtype(dtype)
+    if dtype is None:
+        return original
+    wanted = np.dtype(dtype)
     if wanted.name not in ("float16", "bfloat16", "float32", "float64", "complex64", "complex128"):
         raise ValueError(f"dtype must be float16, bfloat16, float32, float64, complex64 or complex128; got {wanted}")
     if matrix.dtype.kind == "c" and wanted.kind != "c":
@@ -303,7 +305,7 @@ def _pad(stack: Array, chain: Chain) -> Array:
 
 
 def run(target: Array, chain: Chain, order: Any) -> Fit:
-    """Factors of ``chain`` for each matrix of a stack: transposed, reduced and rescaled as needed."""
+    """Factors of ``chain`` for each matrix of a stack: transposed and reduced as needed."""
     if not chain.chainable:
         mirror = {"left": "right", "right": "left"}
         if isinstance(order, tuple):

@@ -76,7 +76,8 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
         self.perm, self.plan, self.layout = perm, plan, layout
         self._inner = self.chain.shape
         super().__init__(np.result_type(*self.factors), checked_frame(shape or self.chain.shape, perm, self.chain))
-        self._plans: dict[tuple[str, str], Callable[[Array], Array]] = {}
+        self._plans: dict[tuple[str, np.dtype], Callable[[Array], Array]] = {}
+        self._known_types: dict[np.dtype, tuple[np.dtype, np.dtype]] = {}
 
     # -- what it costs -----------------------------------------------------------------------------
 
@@ -109,7 +110,7 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
         flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         if self.perm is None and self.shape == self._inner and FusedStages.takes(self.chain.patterns):
             self._check(flat.shape[1])
-            dtype = self._compute(flat)
+            dtype = self._types(flat)[0]
             name = self._choose(flat.T, dtype, "first")
             if name == "fused":
                 y = self._fused(dtype).first(np.ascontiguousarray(flat, dtype=dtype))
@@ -159,25 +160,15 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
         if features != self.shape[1]:
             raise ValueError(f"the operator is {self.shape[0]} x {self.shape[1]}; got vectors of length {features}")
 
-    def _compute(self, x: Array) -> np.dtype:
-        """The type to compute in: that of the factors, widened by the input and out of half precision."""
-        dtype = self._result(x)
-        return np.dtype(np.float32) if dtype.itemsize <= 2 else dtype
-
-    def _result(self, x: Array) -> np.dtype:
-        """The type of the product."""
-        if x.dtype.kind in "biu":
-            return self.dtype
-        if x.dtype.kind not in "fc" and x.dtype.name != "bfloat16":
-            raise ValueError(f"expected numbers; got an array of type {x.dtype}")
-        dtype = np.result_type(self.dtype, x.dtype)
-        if dtype.name in ("float16", "bfloat16", "float32", "float64", "complex64", "complex128"):
-            return dtype.newbyteorder("=")
-        return np.dtype(np.complex128 if dtype.kind == "c" else np.float64)  # no wider than double
+    def _types(self, x: Array) -> tuple[np.dtype, np.dtype]:
+        """The types to compute in and to return for an input: found once for each type of input."""
+        if x.dtype not in self._known_types:
+            self._known_types[x.dtype] = _product_types(self.dtype, x.dtype)
+        return self._known_types[x.dtype]
 
     def _last(self, x: Array) -> Array:
         self._check(x.shape[0])
-        dtype, result = self._compute(x), self._result(x)
+        dtype, result = self._types(x)
         if self.perm is not None or self.shape[1] != self._inner[1]:
             framed = np.zeros((self._inner[1], x.shape[1]), dtype)
             framed[: len(x)] = x
@@ -226,7 +217,7 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
 
     def _product(self, name: str, dtype: np.dtype) -> Callable[[Array], Array]:
         """The function (features, batch) -> (features, batch) of a plan, prepared once."""
-        key = name, dtype.str
+        key = name, dtype
         if key not in self._plans:
             factors = [x.astype(dtype, copy=False) for x in self.factors]
             if name == "fused":
@@ -327,6 +318,21 @@ class _Mirror(LinearOperator):  # type: ignore[misc]
 
     def _transpose(self) -> LinearOperator:
         return super()._transpose() if self.conjugate else self.operator
+
+
+def _product_types(factors: np.dtype, vectors: np.dtype) -> tuple[np.dtype, np.dtype]:
+    """The type to compute a product in, and that of the result."""
+    if vectors.kind in "biu":
+        result = factors
+    elif vectors.kind in "fc" or vectors.name == "bfloat16":
+        result = np.result_type(factors, vectors).newbyteorder("=")
+    else:
+        raise ValueError(f"expected numbers; got an array of type {vectors}")
+    if result.itemsize <= 2:
+        return np.dtype(np.float32), result
+    if result not in (np.float32, np.float64, np.complex64, np.complex128):  # no wider than double
+        result = np.dtype(np.complex128 if result.kind == "c" else np.float64)
+    return result, result
 
 
 def checked_frame(shape: tuple[int, int], perm: Array | None, chain: Chain) -> tuple[int, int]:

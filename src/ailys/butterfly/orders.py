@@ -10,6 +10,7 @@ this is not so, and the residual is formed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -137,7 +138,7 @@ def _depth_first(stack: Array, chain: Chain, from_left: bool) -> Fit:
         below = [chain.product(0, l) for l in range(1, depth)]
         areas = [p.b * p.c for p in below]
         levels = np.concatenate([[0, 0], np.cumsum(areas)[:-1]])
-    buffer = np.empty(int(sum(areas)), stack.dtype)
+    buffer = _scratch(int(sum(areas)), stack.dtype)
     lost, energy = np.zeros((n, depth - 1)), np.zeros(n)
     src = stack.reshape(-1)
     height, width = rows // copies, cols // copies
@@ -158,6 +159,23 @@ def _depth_first(stack: Array, chain: Chain, from_left: bool) -> Fit:
     outside = np.zeros(n) if copies == 1 else extract_support(stack, chain.product())[1]
     factors = [flat[o : o + s].reshape(n * p.a, p.b, p.c, p.d) for o, s, p in zip(offsets, sizes, chain, strict=True)]
     return Fit(factors, lost.T, outside, energy + outside, depth - 1 if from_left else 0)
+
+
+_LOCAL = threading.local()
+_SCRATCH_BYTES = (
+    1 << 25
+)  # workspace up to 32 MB is kept, one for each thread: touching new pages costs as much as the work
+
+
+def _scratch(size: int, dtype: np.dtype) -> Array:
+    """Workspace whose content does not matter."""
+    n_bytes = size * dtype.itemsize
+    if n_bytes > _SCRATCH_BYTES:
+        return np.empty(size, dtype)
+    kept = getattr(_LOCAL, "buffer", None)
+    if kept is None or kept.nbytes < n_bytes:
+        kept = _LOCAL.buffer = np.empty(n_bytes, np.uint8)
+    return kept[:n_bytes].view(dtype)
 
 
 def _along_splits(z: Array, chain: Chain, order: list[int], lost: Array, outside: Array, energy: Array) -> Fit:

@@ -26,6 +26,7 @@ Array = np.ndarray
 # Relative error of a squared singular value taken from a Gram matrix is eps / (share of the energy):
 # blocks in which the wanted part is smaller than this are redone from the block itself.
 _GRAM_SHARE = 1e-6
+_NATIVE = frozenset(np.dtype(t) for t in (np.float32, np.float64, np.complex64, np.complex128))
 _CHUNK_ENTRIES = 1 << 22  # blocks are handled in groups of about this many entries, to bound memory
 
 
@@ -97,15 +98,17 @@ def working_array(A: Any) -> tuple[Array, np.dtype]:
         array = np.asarray(A)
     except ValueError as fault:
         raise ValueError("expected a matrix; the rows given have different lengths") from fault
+    if array.dtype in _NATIVE and array.dtype.isnative:
+        return array, array.dtype
     name, kind = array.dtype.name, array.dtype.kind
     if kind not in "biufc" and name != "bfloat16":
         raise ValueError(f"expected a matrix of numbers; got an array of type {array.dtype}")
     if name in ("float16", "bfloat16"):
         return array.astype(np.float32), array.dtype.newbyteorder("=")
-    if name not in ("float32", "float64", "complex64", "complex128"):
-        array = array.astype(np.complex128 if kind == "c" else np.float64)
-    elif not array.dtype.isnative:
+    if not array.dtype.isnative and kind in "fc":
         array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype not in _NATIVE:
+        array = array.astype(np.complex128 if kind == "c" else np.float64)
     return array, array.dtype
 
 
