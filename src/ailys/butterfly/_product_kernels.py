@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ._kernels import FAST
+
 TILE = 16
-_FAST = {"reassoc", "contract", "arcp", "nsz"}
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _vector_stage(w, w0, v, a, d):  # type: ignore[no-untyped-def]
     """One factor on one vector, in place."""
     if d == 1:
@@ -38,7 +39,7 @@ def _vector_stage(w, w0, v, a, d):  # type: ignore[no-untyped-def]
                 v[p + n + l] = w[q + n + n + l] * x + w[q + n + n + n + l] * y
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def vector_stages(x, y, w, starts, a, d):  # type: ignore[no-untyped-def]
     """``y[m] = X_1 ... X_L x[m]`` for each row ``m`` of ``x`` (vectors are rows)."""
     for m in range(x.shape[0]):
@@ -49,7 +50,7 @@ def vector_stages(x, y, w, starts, a, d):  # type: ignore[no-untyped-def]
             _vector_stage(w, starts[s], v, a[s], d[s])
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _tile_stage(w, w0, v, a, d):  # type: ignore[no-untyped-def]
     """One factor on a tile: row ``p`` of the tile is ``v[p TILE : (p + 1) TILE]``."""
     for i in range(a):
@@ -66,7 +67,7 @@ def _tile_stage(w, w0, v, a, d):  # type: ignore[no-untyped-def]
                 v[r + t] = w10 * x + w11 * y
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _tile_stage_pair(w, outer, inner, v, a, d):  # type: ignore[no-untyped-def]
     """Factors ``(a, 2, 2, 2 d)`` after ``(2 a, 2, 2, d)``: four rows are loaded and stored once."""
     for i in range(a):
@@ -98,7 +99,7 @@ def _tile_stage_pair(w, outer, inner, v, a, d):  # type: ignore[no-untyped-def]
                 v[p3 + t] = t10 * y1 + t11 * y3
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _tile_stage_pair_mirrored(w, outer, inner, v, a, d):  # type: ignore[no-untyped-def]
     """Factors ``(2 a, 2, 2, d)`` after ``(a, 2, 2, 2 d)``, as in a transposed chain."""
     for i in range(a):
@@ -130,7 +131,7 @@ def _tile_stage_pair_mirrored(w, outer, inner, v, a, d):  # type: ignore[no-unty
                 v[p3 + t] = z10 * y2 + z11 * y3
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _all_stages(w, starts, a, d, v):  # type: ignore[no-untyped-def]
     s = len(a) - 1
     while s >= 0:
@@ -145,7 +146,7 @@ def _all_stages(w, starts, a, d, v):  # type: ignore[no-untyped-def]
             s -= 1
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def tile_stages_last(x, y, w, starts, a, d):  # type: ignore[no-untyped-def]
     """``y = X_1 ... X_L x`` for the columns of ``x`` (features, batch)."""
     n, batch = x.shape
@@ -166,7 +167,7 @@ def tile_stages_last(x, y, w, starts, a, d):  # type: ignore[no-untyped-def]
                 y[i, start + t] = v[i * TILE + t]
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def tile_stages_first(x, y, w, starts, a, d):  # type: ignore[no-untyped-def]
     """``y[m] = X_1 ... X_L x[m]`` for the rows of ``x`` (batch, features), transposed tile by tile."""
     batch, n = x.shape

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .architecture import Chain
+from .problem import check_matrix
 from .truncation import block_tails, extract_support
 
 __all__ = ["distance_lower_bound", "split_errors"]
@@ -36,8 +37,6 @@ def split_errors(A: np.ndarray, chain: Chain) -> np.ndarray:
     >>> bool(split_errors(np.eye(8), Chain.dyadic(8)).max() < 1e-15)
     True
     """
-    from .factorize import check_matrix
-
     matrix, chain, _ = check_matrix(A, chain, finite=True)
     if matrix.ndim != 2:
         raise ValueError(f"expected one matrix; got an array of shape {matrix.shape}")
@@ -57,8 +56,6 @@ def distance_lower_bound(A: np.ndarray, chain: Chain) -> float:
     errors = split_errors(A, chain)
     if len(errors):
         return float(errors.max())
-    from .factorize import check_matrix
-
     matrix, chain, _ = check_matrix(A, chain)
     return float(np.sqrt(extract_support(matrix[None], chain[0])[1][0]))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._kernels import CHUNK, columns_by_two, rows_by_two
+from ._pair_kernels import CHUNK, columns_by_two, rows_by_two
 from .architecture import Chain, Pattern
 from .truncation import extract_support, merge_factors, move_left, move_right, split
 

@@ -15,7 +15,8 @@ import numpy as np
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
 from .architecture import Chain
-from .factorize import butterfly, require_finite
+from .factorize import butterfly
+from .problem import require_finite
 from .truncation import block_spectra, working_array
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ._kernels import rank_one_blocks
+from ._block_kernels import rank_one_blocks
 from .architecture import Pattern
 
 __all__ = ["extract_support", "project_left", "project_right", "split", "two_factor"]
