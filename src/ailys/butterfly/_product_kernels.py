@@ -68,78 +68,50 @@ def _tile_stage(w, w0, v, a, d):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _tile_stage_pair(w, outer, inner, v, a, d):  # type: ignore[no-untyped-def]
-    """Factors ``(a, 2, 2, 2 d)`` after ``(2 a, 2, 2, d)``: four rows are loaded and stored once."""
+def _tile_stage_pair(w, near, far, near_first, v, a, d):  # type: ignore[no-untyped-def]
+    """Factors ``(2 a, 2, 2, d)`` (near rows) and ``(a, 2, 2, 2 d)`` (far rows): four rows are loaded and stored once."""
+    n, m = np.uint64(d), np.uint64(2 * d)
+    step = np.uint64(d * TILE)
     for i in range(a):
         for l in range(d):
-            n = np.uint64(d)
-            g = np.uint64(inner + 8 * d * i + l)
+            g = np.uint64(near + 8 * d * i + l)
             h = g + np.uint64(4 * d)
-            u00, u01, u10, u11 = w[g], w[g + n], w[g + n + n], w[g + n + n + n]
-            z00, z01, z10, z11 = w[h], w[h + n], w[h + n + n], w[h + n + n + n]
-            k = np.uint64(outer + 8 * d * i + l)
+            u00, u01, u10, u11 = w[g], w[g + n], w[g + n + n], w[g + n + n + n]  # rows 0 and 1
+            z00, z01, z10, z11 = w[h], w[h + n], w[h + n + n], w[h + n + n + n]  # rows 2 and 3
+            k = np.uint64(far + 8 * d * i + l)
             e = k + n
-            m = np.uint64(2 * d)
-            s00, s01, s10, s11 = w[k], w[k + m], w[k + m + m], w[k + m + m + m]
-            t00, t01, t10, t11 = w[e], w[e + m], w[e + m + m], w[e + m + m + m]
-            step = np.uint64(d * TILE)
+            s00, s01, s10, s11 = w[k], w[k + m], w[k + m + m], w[k + m + m + m]  # rows 0 and 2
+            t00, t01, t10, t11 = w[e], w[e + m], w[e + m + m], w[e + m + m + m]  # rows 1 and 3
             p0 = np.uint64((4 * d * i + l) * TILE)
             p1 = p0 + step
             p2 = p1 + step
             p3 = p2 + step
-            for t in range(np.uint64(TILE)):
-                x0, x1, x2, x3 = v[p0 + t], v[p1 + t], v[p2 + t], v[p3 + t]
-                y0 = u00 * x0 + u01 * x1
-                y1 = u10 * x0 + u11 * x1
-                y2 = z00 * x2 + z01 * x3
-                y3 = z10 * x2 + z11 * x3
-                v[p0 + t] = s00 * y0 + s01 * y2
-                v[p2 + t] = s10 * y0 + s11 * y2
-                v[p1 + t] = t00 * y1 + t01 * y3
-                v[p3 + t] = t10 * y1 + t11 * y3
-
-
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _tile_stage_pair_mirrored(w, outer, inner, v, a, d):  # type: ignore[no-untyped-def]
-    """Factors ``(2 a, 2, 2, d)`` after ``(a, 2, 2, 2 d)``, as in a transposed chain."""
-    for i in range(a):
-        for l in range(d):
-            n = np.uint64(d)
-            m = np.uint64(2 * d)
-            k = np.uint64(inner + 8 * d * i + l)
-            e = k + n
-            s00, s01, s10, s11 = w[k], w[k + m], w[k + m + m], w[k + m + m + m]
-            t00, t01, t10, t11 = w[e], w[e + m], w[e + m + m], w[e + m + m + m]
-            g = np.uint64(outer + 8 * d * i + l)
-            h = g + np.uint64(4 * d)
-            u00, u01, u10, u11 = w[g], w[g + n], w[g + n + n], w[g + n + n + n]
-            z00, z01, z10, z11 = w[h], w[h + n], w[h + n + n], w[h + n + n + n]
-            step = np.uint64(d * TILE)
-            p0 = np.uint64((4 * d * i + l) * TILE)
-            p1 = p0 + step
-            p2 = p1 + step
-            p3 = p2 + step
-            for t in range(np.uint64(TILE)):
-                x0, x1, x2, x3 = v[p0 + t], v[p1 + t], v[p2 + t], v[p3 + t]
-                y0 = s00 * x0 + s01 * x2
-                y2 = s10 * x0 + s11 * x2
-                y1 = t00 * x1 + t01 * x3
-                y3 = t10 * x1 + t11 * x3
-                v[p0 + t] = u00 * y0 + u01 * y1
-                v[p1 + t] = u10 * y0 + u11 * y1
-                v[p2 + t] = z00 * y2 + z01 * y3
-                v[p3 + t] = z10 * y2 + z11 * y3
+            if near_first:
+                for t in range(np.uint64(TILE)):
+                    x0, x1, x2, x3 = v[p0 + t], v[p1 + t], v[p2 + t], v[p3 + t]
+                    y0, y1 = u00 * x0 + u01 * x1, u10 * x0 + u11 * x1
+                    y2, y3 = z00 * x2 + z01 * x3, z10 * x2 + z11 * x3
+                    v[p0 + t], v[p2 + t] = s00 * y0 + s01 * y2, s10 * y0 + s11 * y2
+                    v[p1 + t], v[p3 + t] = t00 * y1 + t01 * y3, t10 * y1 + t11 * y3
+            else:
+                for t in range(np.uint64(TILE)):
+                    x0, x1, x2, x3 = v[p0 + t], v[p1 + t], v[p2 + t], v[p3 + t]
+                    y0, y2 = s00 * x0 + s01 * x2, s10 * x0 + s11 * x2
+                    y1, y3 = t00 * x1 + t01 * x3, t10 * x1 + t11 * x3
+                    v[p0 + t], v[p1 + t] = u00 * y0 + u01 * y1, u10 * y0 + u11 * y1
+                    v[p2 + t], v[p3 + t] = z00 * y2 + z01 * y3, z10 * y2 + z11 * y3
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _all_stages(w, starts, a, d, v):  # type: ignore[no-untyped-def]
+    """The whole chain on a tile, two factors at a time where they mesh (in a chain or in its transpose)."""
     s = len(a) - 1
     while s >= 0:
         if s > 0 and a[s] == 2 * a[s - 1] and d[s - 1] == 2 * d[s]:
-            _tile_stage_pair(w, starts[s - 1], starts[s], v, a[s - 1], d[s])
+            _tile_stage_pair(w, starts[s], starts[s - 1], True, v, a[s - 1], d[s])
             s -= 2
         elif s > 0 and a[s - 1] == 2 * a[s] and d[s] == 2 * d[s - 1]:
-            _tile_stage_pair_mirrored(w, starts[s - 1], starts[s], v, a[s], d[s - 1])
+            _tile_stage_pair(w, starts[s - 1], starts[s], False, v, a[s], d[s - 1])
             s -= 2
         else:
             _tile_stage(w, starts[s], v, a[s], d[s])
