@@ -139,6 +139,8 @@ def test_the_fourier_matrix_is_found_exactly_with_its_columns_in_bit_reversed_or
 def test_the_hadamard_matrix_is_found_exactly(n):
     answer = butterfly(scipy.linalg.hadamard(n), "dyadic", order="left")
     assert answer.relative_error <= 1e-13
+    assert answer.ratio == 1
+    assert answer.guarantee.kind == "exact"
     if n <= 1024:
         assert np.abs(answer.toarray() - scipy.linalg.hadamard(n)).max() < 1e-11
 
