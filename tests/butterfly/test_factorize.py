@@ -141,6 +141,8 @@ def test_the_hadamard_matrix_is_found_exactly(n):
     assert answer.relative_error <= 1e-13
     assert answer.ratio == 1
     assert answer.guarantee.kind == "exact"
+    if n == 4096:  # rounding adds up over the blocks, and is not taken for a contradiction
+        assert answer.lower_bound <= answer.error
     if n <= 1024:
         assert np.abs(answer.toarray() - scipy.linalg.hadamard(n)).max() < 1e-11
 
