@@ -370,6 +370,19 @@ def test_a_block_whose_largest_row_misses_the_dominant_direction():
     assert answer.optimal
 
 
+def test_blocks_of_signs_with_repeated_columns():
+    A = np.array(
+        [[-1, -1, 1, 1, 1, 1], [-1, -1, -1, -1, 1, 1], [1] * 6, [1, 1, 1, 1, -1, -1], [-1] * 6, [-1, -1, 1, 1, -1, -1]]
+    )
+    assert butterfly(A, "lowrank:r=1").error ** 2 == pytest.approx(20, rel=1e-12)
+    rng = np.random.default_rng(0)
+    for _ in range(1500):
+        n = int(rng.integers(3, 13))
+        A = rng.choice([-1.0, 1.0], (n, n))[:, rng.integers(0, n, n)]
+        tail = np.linalg.svd(A, compute_uv=False)[1:]
+        assert butterfly(A, Chain.low_rank((n, n), 1)).error == pytest.approx(np.sqrt(np.sum(tail**2)), abs=1e-9)
+
+
 @pytest.mark.parametrize("density", [0.02, 0.1, 0.3])
 def test_sparse_matrices_are_projected_optimally(density):
     rng = np.random.default_rng(0)
@@ -429,7 +442,35 @@ def test_a_type_narrower_than_the_computation_is_honest_about_its_error():
         answer = butterfly(X, "dyadic", dtype=dtype)
         wide = dense_product([x.astype(np.float64) for x in answer.factors])
         assert np.linalg.norm(X - wide) == pytest.approx(answer.error, rel=1e-2)
-    assert not butterfly(X, "dyadic", dtype=np.float16).exact
+    rounded = butterfly(X, "dyadic", dtype=np.float16)
+    assert not rounded.exact
+    assert "for every matrix" not in rounded.guarantee.statement
+    finer = rounded.refine(X, 2)
+    assert not finer.exact
+    wide = dense_product([x.astype(np.float64) for x in finer.factors])
+    assert np.linalg.norm(X - wide) == pytest.approx(finer.error, rel=1e-9)
+
+
+def test_factors_that_vanish_in_the_type_are_refused():
+    H = scipy.linalg.hadamard(8) * 1e-90
+    for chain in ("dense", "dyadic"):
+        with pytest.raises(ValueError, match="would vanish in float32"):
+            butterfly(H, chain, dtype=np.float32)
+    small = (scipy.linalg.hadamard(8) * 1e-42).astype(np.float32)
+    assert butterfly(small, "dyadic").refine(small, 1).relative_error < 1e-6
+
+
+@pytest.mark.parametrize("condition", [1e3, 1e8, 1e11])
+def test_ill_conditioned_block_weights_are_measured(condition):
+    rng = np.random.default_rng(0)
+    chain = Chain.monarch(64)
+    spectrum = np.diag(np.geomspace(1, 1 / condition, 8))
+    rotations = [np.linalg.qr(rng.standard_normal((8, 8)))[0] for _ in range(16)]
+    D = np.stack([rotations[2 * i] @ spectrum @ rotations[2 * i + 1] for i in range(8)])[..., None]
+    A = butterfly(rng.standard_normal((64, 64)), chain).toarray()
+    answer = butterfly(A, chain, col_weight=D)
+    true = np.linalg.norm((A - answer.toarray()) @ dense_product([D]))
+    assert true == pytest.approx(answer.error, rel=0.2, abs=1e-15 * answer.norm)
 
 
 def test_one_changed_entry_anywhere_is_noticed():
@@ -443,9 +484,14 @@ def test_one_changed_entry_anywhere_is_noticed():
                 answer.split_errors
     A = gaussian(rng, (32, 32))
     answer = butterfly(A, "dyadic")
+    weighted = butterfly(A, "dyadic", col_weight=np.linspace(1, 2, 32))
     A[:] = A[::-1].copy()
     with pytest.raises(RuntimeError, match="was changed"):
         answer.split_errors
+    with pytest.raises(RuntimeError, match="was changed"):
+        weighted.unweighted_error
+    with pytest.raises(RuntimeError, match="was changed"):
+        answer.refine(A, 1)
 
 
 def test_overwrite_with_weights_permutations_and_padding_gives_the_same_answer():

@@ -79,12 +79,37 @@ def _top_of_tridiagonal(alpha, beta, n, s, d, e):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _dominant_left(block, gram, basis, p, image, alpha, beta, s, d, e, tol):  # type: ignore[no-untyped-def]
+def _new_direction(basis, k, tilt):  # type: ignore[no-untyped-def]
+    """Row ``k`` of the basis: a unit vector orthogonal to the rows before it."""
+    rows = basis.shape[1]
+    for attempt in range(rows + 1):
+        for i in range(rows):
+            basis[k, i] = tilt[i] if attempt == 0 else (1.0 if i == attempt - 1 else 0.0)
+        for _ in range(2):  # twice is enough
+            for m in range(k):
+                dot = basis[0, 0] * 0.0
+                for i in range(rows):
+                    dot += np.conj(basis[m, i]) * basis[k, i]
+                for i in range(rows):
+                    basis[k, i] -= dot * basis[m, i]
+        length = 0.0
+        for i in range(rows):
+            length += abs2(basis[k, i])
+        if length > 1e-6:
+            length = 1.0 / np.sqrt(length)
+            for i in range(rows):
+                basis[k, i] *= length
+            return
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _dominant_left(block, tilt, gram, basis, p, image, alpha, beta, s, d, e, tol):  # type: ignore[no-untyped-def]
     """Dominant left singular vector ``p`` of ``block`` (few rows), by the Lanczos process.
 
     The Gram matrix is applied through the block for the first steps, which suffice when one
     direction dominates, and formed once when they do not. Every new basis vector is orthogonalised
-    against all the earlier ones; at full dimension the answer is exact up to rounding.
+    against all the earlier ones; at full dimension the answer is exact up to rounding. ``tilt`` is a
+    generic vector.
     """
     rows, cols = block.shape
     best, energy = 0, -1.0
@@ -95,13 +120,12 @@ def _dominant_left(block, gram, basis, p, image, alpha, beta, s, d, e, tol):  # 
         if norm > energy:
             best, energy = i, norm
     # start: the Gram matrix times the unit vector of the largest row, plus a little of everything, since
-    # a sparse block may have an invariant subspace that holds this row and not the dominant direction
+    # a structured block may have an invariant subspace that holds this row and not the dominant direction
     for j in range(cols):
         image[j] = np.conj(block[best, j])
     for i in range(rows):
-        tilt = 0.05 + 0.1 * ((i * 0.6180339887498949 + 0.1) % 1.0)
         for j in range(cols):
-            image[j] += tilt * np.conj(block[i, j])
+            image[j] += tilt[i] * np.conj(block[i, j])
     length = 0.0
     for i in range(rows):
         dot = block[0, 0] * 0.0
@@ -161,8 +185,9 @@ def _dominant_left(block, gram, basis, p, image, alpha, beta, s, d, e, tol):  # 
         for i in range(rows):
             b += abs2(p[i])
         b = np.sqrt(b)
-        last = k == rows - 1 or b <= 1e-14 * abs(alpha[0])
-        if last or k % 3 == 2:
+        last = k == rows - 1
+        broken = not last and b <= 1e-14 * abs(alpha[0])
+        if last or (k % 3 == 2 and not broken):
             theta = _top_of_tridiagonal(alpha, beta, k + 1, s, d, e)
             if last or b * abs(s[k]) <= tol * theta:
                 length = 0.0
@@ -176,10 +201,14 @@ def _dominant_left(block, gram, basis, p, image, alpha, beta, s, d, e, tol):  # 
                 for i in range(rows):
                     p[i] *= length
                 return
-        beta[k] = b
-        b = 1.0 / b
-        for i in range(rows):
-            basis[k + 1, i] = p[i] * b
+        if not broken:
+            beta[k] = b
+            b = 1.0 / b
+            for i in range(rows):
+                basis[k + 1, i] = p[i] * b
+        else:  # an invariant subspace, perhaps not that of the dominant vector: go on in its complement
+            beta[k] = 0.0
+            _new_direction(basis, k + 1, tilt)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -189,12 +218,15 @@ def rank_one_blocks(z, flip, left, tol, x1, x2, lost, zero):  # type: ignore[no-
     The block is copied (transposed if ``flip``) so that the short side becomes its rows. With
     ``left`` the column vector, written to ``x1[al, :, mu, ka, de]``, has norm one and the scale is in
     the row vector ``x2[al, mu, ka, :, de]``; otherwise the reverse. ``lost[al]`` receives the
-    energy of the explicit residuals; ``zero`` is a zero of the working type. Returns the energy.
+    energy of the explicit residuals; ``zero`` is a zero of the working type.
     """
     n_a, b, n_k, n_m, c, n_d = z.shape
     rows, cols = (c, b) if flip else (b, c)
     block = np.empty((rows, cols), zero.dtype)
     gram = np.empty((rows, rows), zero.dtype)
+    tilt = np.empty(rows)
+    for i in range(rows):  # numbers that no small whole numbers combine to zero
+        tilt[i] = 0.05 + 0.1 * ((np.sin(12.9898 * (i + 1)) * 43758.5453) % 1.0)
     basis = np.empty((rows + 1, rows), zero.dtype)
     p = np.empty(rows, zero.dtype)
     w = np.empty(cols, zero.dtype)
@@ -216,7 +248,7 @@ def rank_one_blocks(z, flip, left, tol, x1, x2, lost, zero):  # type: ignore[no-
                         for i in range(rows):
                             for j in range(cols):
                                 block[i, j] /= top
-                        _dominant_left(block, gram, basis, p, w, alpha, beta, s, d, e, tol)
+                        _dominant_left(block, tilt, gram, basis, p, w, alpha, beta, s, d, e, tol)
                     else:
                         for i in range(rows):
                             p[i] = 1.0 if i == 0 else 0.0

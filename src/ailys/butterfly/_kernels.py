@@ -23,7 +23,7 @@ def abs2(x: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def fingerprint(words):  # type: ignore[no-untyped-def]
-    """A checksum of 64-bit words that sees every single change and every exchange."""
+    """A checksum of words that sees every single change, and practically every other one."""
     total = np.uint64(0)
     for i in range(np.uint64(len(words))):
         mixed = words[i] * np.uint64(0xBF58476D1CE4E5B9)

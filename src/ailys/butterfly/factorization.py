@@ -47,12 +47,12 @@ class Target:
     plain: np.ndarray
     weights: Weights
     columns: np.ndarray | None
-    digest: int
+    digest: tuple[int, ...]
     scale: float = 1.0
 
     @classmethod
     def watch(cls, matrix: np.ndarray, plain: np.ndarray, weights: Weights, columns: np.ndarray | None) -> Target:
-        return cls(matrix, plain, weights, columns, _digest(matrix))
+        return cls(matrix, plain, weights, columns, _digests(matrix, plain))
 
     @property
     def error_scale(self) -> float:
@@ -60,11 +60,17 @@ class Target:
         return self.scale * self.weights.scale
 
     def check(self) -> None:
-        if _digest(self.matrix) != self.digest:
+        if _digests(self.matrix, self.plain) != self.digest:
             raise RuntimeError(
                 "the matrix was changed after it was factorized, so the lower bound cannot be computed any more; "
                 "ask for split_errors before changing it"
             )
+
+
+def _digests(*matrices: np.ndarray) -> tuple[int, ...]:
+    """A checksum of each distinct matrix."""
+    distinct = {m.__array_interface__["data"][0]: m for m in matrices}
+    return tuple(_digest(m) for m in distinct.values())
 
 
 def _digest(matrix: np.ndarray) -> int:
@@ -209,6 +215,11 @@ class ButterflyFactorization(Answer):
             text = f"no matrix of the class is closer: error {self.error:.4g} in {norm} is the smallest possible"
             return Guarantee("optimal", text, 1.0, values, assumptions, source)
         values |= {"lower_bound": self.lower_bound, "ratio": self.ratio}
+        if self.error > self.a_priori_bound * (1 + 1e-6) + self._rounding or self._depth == 1:
+            # the factors were rounded to a narrow type, or come from another order of splits
+            text = f"the smallest possible error, in {norm}, is at least {self.lower_bound:.4g} and at most {self.error:.4g}"
+            level = self.ratio if np.isfinite(self.ratio) else None
+            return Guarantee("error-bound", text, level, values, assumptions, source)
         text = (
             f"the error, {self.error:.4g} in {norm}, is at most {self.ratio:.4g} times the smallest possible: "
             f"no matrix of the class is closer than {self.lower_bound:.4g}"
@@ -337,12 +348,15 @@ def rescaled(answer: ButterflyFactorization, scale: float, weight_scale: float) 
     if scale == weight_scale == 1:
         return answer
     factors = list(answer.factors)
-    with np.errstate(over="ignore", under="ignore"):
-        factors[answer.centre] = (factors[answer.centre] * scale).astype(factors[answer.centre].dtype)
-    if not np.isfinite(
-        factors[answer.centre].astype(np.complex128 if factors[0].dtype.kind == "c" else np.float64)
-    ).all():
-        raise ValueError(f"the factors would overflow {factors[0].dtype}: scale the matrix by {1 / scale:.1g} first")
+    centre = factors[answer.centre]
+    wide = centre.astype(np.result_type(centre.dtype, np.float64))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        scaled = (wide * scale).astype(centre.dtype)
+        lost = norm_of(scaled.astype(wide.dtype) / scale - wide)
+    if not lost <= _unit_of_rounding(centre.dtype) * norm_of(wide):
+        what = "overflow" if scale > 1 else "vanish in"
+        raise ValueError(f"the factors would {what} {centre.dtype}: multiply the matrix by {1 / scale:.0e} first")
+    factors[answer.centre] = scaled
     both, target = scale * weight_scale, answer._target
     return replace(
         answer,
@@ -361,3 +375,23 @@ def rescaled(answer: ButterflyFactorization, scale: float, weight_scale: float) 
             weights=replace(target.weights, scale=weight_scale * target.weights.scale),
         ),
     )
+
+
+def measured(answer: ButterflyFactorization) -> ButterflyFactorization:
+    """The answer with the error of its own factors, from the dense residual, where the steps do not give it.
+
+    So for padded matrices (zeroing the padded rows and columns of any matrix of the class stays in the
+    class: the best error is that of the cropped matrix, and the lower bound holds), for factors in a
+    narrower type than the computation, and for block weights, whose inverse may be far from exact.
+    """
+    target = answer._target
+    assert target is not None
+    narrow = answer.factors[0].dtype.itemsize < target.matrix.dtype.itemsize
+    if not (narrow or target.weights.blocks or answer.shape != answer.chain.shape):
+        return answer
+    rows, cols = answer.shape
+    residual = np.zeros(target.plain.shape, np.result_type(target.plain.dtype, np.float64))
+    residual[:rows, :cols] = target.plain[:rows, :cols] - answer._dense(np.float64) / target.scale
+    columns = target.columns
+    weighted = target.weights.apply((residual if columns is None else residual[:, columns])[None], columns)
+    return replace(answer, error=target.error_scale * norm_of(weighted))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .architecture import Chain
-from .factorization import ButterflyFactorization, Target, norm_of, rescaled
+from .factorization import ButterflyFactorization, Target, measured, rescaled
 from .orders import Fit, balanced_order, expand, factorize_stack
 from .problem import Problem, check_problem, require_finite
 
@@ -80,8 +80,9 @@ def butterfly(
     """
     stack, problem, many = check_problem(A, chain, order, perm, refine, row_weight, col_weight, pad, dtype)
     try:
-        answers = _solve(stack, problem)
-    except _OutOfRange:  # squares would overflow or vanish, or the input is not finite
+        with np.errstate(over="ignore", invalid="ignore"):
+            answers = _solve(stack, problem)
+    except (_OutOfRange, np.linalg.LinAlgError):  # squares would overflow or vanish, or the input is not finite
         require_finite(stack)
         peaks = np.abs(stack).max(axis=(1, 2)).astype(np.float64)
         scales = np.exp2(np.floor(np.log2(np.where(peaks > 0, peaks, 1.0))))
@@ -130,10 +131,7 @@ def _solve(stack: Array, problem: Problem, in_range: bool = False) -> list[Butte
         from .refine import refined
 
         answers = [refined(answer, problem.sweeps) for answer in answers]
-    # padded: the error of the cropped matrix; rounded: that of the factors as they are given back
-    if problem.shape != problem.chain.shape or problem.dtype.itemsize < stack.dtype.itemsize:
-        answers = [_measured(answer) for answer in answers]
-    return answers
+    return [measured(answer) for answer in answers]
 
 
 def _is_safe(energy: Array, real: np.dtype) -> bool:
@@ -198,19 +196,3 @@ def _answers(fit: Fit, problem: Problem, order: Any, watched: list[Target]) -> l
             )
         )
     return answers
-
-
-def _measured(answer: ButterflyFactorization) -> ButterflyFactorization:
-    """The answer with the error of its own factors on the user's matrix, from the dense residual.
-
-    For padded matrices: zeroing the padded rows and columns of any matrix of the class stays in the
-    class, so the best error of the padded problem is that of the cropped one, and the lower bound holds.
-    """
-    target = answer._target
-    assert target is not None
-    rows, cols = answer.shape
-    residual = np.zeros(target.plain.shape, np.result_type(target.plain.dtype, np.float64))
-    residual[:rows, :cols] = target.plain[:rows, :cols] - answer._dense(np.float64)
-    columns = target.columns
-    weighted = target.weights.apply((residual if columns is None else residual[:, columns])[None], columns)
-    return replace(answer, error=norm_of(weighted))

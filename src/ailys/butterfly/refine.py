@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .architecture import Chain
-from .factorization import ButterflyFactorization, Target, norm_of, rescaled
+from .factorization import ButterflyFactorization, Target, measured, norm_of, rescaled
 from .orders import expand, merge_groups
 from .truncation import extract_support, move_right, project_left, project_right, split, working_array
 from .weights import Weights
@@ -38,12 +38,14 @@ def refine_answer(answer: ButterflyFactorization, A: Any, sweeps: int) -> Butter
         if answer.weighted:
             raise ValueError("the weights are not kept in a file, so a weighted factorization cannot be refined")
         target = _target_of(answer, given)
+    target.check()
     rows, cols = answer.shape
     if not np.allclose(given / target.scale, target.plain[:rows, :cols], rtol=1e-6, atol=0):
         raise ValueError("A is not the matrix that was factorized")
     unit = rescaled(replace(answer, _target=target), 1 / target.scale, 1 / target.weights.scale)
     finer = refined(unit, int(sweeps))
-    return replace(rescaled(finer, target.scale, target.weights.scale), _target=target)
+    back = measured(replace(rescaled(finer, target.scale, target.weights.scale), _target=target))
+    return back if back.error < answer.error else answer
 
 
 def _target_of(answer: ButterflyFactorization, A: Array) -> Target:

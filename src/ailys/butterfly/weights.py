@@ -98,9 +98,9 @@ class Weights:
                 w = self.row.reshape(a, b, 1, d)
                 factors[0] = (x / w if inverse else x * w).astype(x.dtype)
             else:
-                blocks = self.row.transpose(0, 3, 1, 2)
-                blocks = np.linalg.inv(blocks) if inverse else blocks
-                factors[0] = np.einsum("adik,akcd->aicd", blocks, x).astype(x.dtype)
+                blocks, columns_of = self.row.transpose(0, 3, 1, 2), x.transpose(0, 3, 1, 2)
+                product = np.linalg.solve(blocks, columns_of) if inverse else blocks @ columns_of
+                factors[0] = product.transpose(0, 2, 3, 1).astype(x.dtype)
         if self.col is not None:
             x = factors[-1]
             a, _, c, d = x.shape
@@ -108,9 +108,9 @@ class Weights:
                 w = (self.col if columns is None else self.col[columns]).reshape(a, 1, c, d)
                 factors[-1] = (x / w if inverse else x * w).astype(x.dtype)
             else:
-                blocks = self.col.transpose(0, 3, 1, 2)
-                blocks = np.linalg.inv(blocks) if inverse else blocks
-                factors[-1] = np.einsum("abkd,adkj->abjd", x, blocks).astype(x.dtype)
+                blocks, rows_of = self.col.transpose(0, 3, 2, 1), x.transpose(0, 3, 2, 1)  # both transposed
+                product = np.linalg.solve(blocks, rows_of) if inverse else blocks @ rows_of
+                factors[-1] = product.transpose(0, 3, 2, 1).astype(x.dtype)
         return factors
 
 
