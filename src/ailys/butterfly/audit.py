@@ -150,9 +150,10 @@ def two_factors_are_optimal(rng: Rng) -> bool:
     # where the best error is at the level of rounding, only its square is known to that level
     if abs(answer.error / peak - np.sqrt(energy)) > 1e-9 * np.sqrt(energy) + 1e-12 * norm or not answer.optimal:
         return True
-    return (
-        b * k * m * c < 400 and _least_squares(rng, A / peak, chain) < answer.error / peak * (1 - 1e-9) - 1e-12 * norm
-    )
+    if b * k * m * c >= 400:
+        return False
+    rival = _least_squares(rng, A / peak, chain)
+    return bool(rival < answer.error / peak * (1 - 1e-9) - 1e-12 * norm)
 
 
 def _least_squares(rng: Rng, A: np.ndarray, chain: Chain) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .architecture import Chain
 from .problem import check_matrix
-from .truncation import block_tails, extract_support
+from .truncation import block_tails, extract_support, unit_scale
 
 __all__ = ["distance_lower_bound", "split_errors"]
 
@@ -29,6 +29,11 @@ def split_errors(A: np.ndarray, chain: Chain) -> np.ndarray:
     (L - 1,) array of Frobenius norms. Each is a lower bound of the distance to the butterfly class,
     up to rounding of order ``eps ||A||``.
 
+    Raises
+    ------
+    ValueError
+        NaN or infinite entries, a shape that is not that of the chain, a chain that is not chainable.
+
     Source: Le, Zheng, Riccietti, Gribonval 2025, Sec. 7.
 
     Examples
@@ -45,6 +50,8 @@ def split_errors(A: np.ndarray, chain: Chain) -> np.ndarray:
 
 def distance_lower_bound(A: np.ndarray, chain: Chain) -> float:
     """Lower bound ``max_l E_l(A)`` of the distance from a matrix to a butterfly class.
+
+    Parameters and errors are those of `split_errors`.
 
     Examples
     --------
@@ -69,9 +76,8 @@ def split_errors_of_stack(stack: np.ndarray, chain: Chain) -> np.ndarray:
         mirrored = split_errors_of_stack(stack.transpose(0, 2, 1), chain.T)
         return mirrored[:, ::-1]
     peak = np.abs(stack).max(axis=(1, 2)).astype(np.float64)
-    extreme = (peak > 1e100) | ((peak < 1e-100) & (peak > 0))
-    scale = np.where(extreme, np.exp2(np.floor(np.log2(np.where(extreme, peak, 1.0)))), 1.0)
-    if extreme.any():  # squares would overflow or vanish
+    scale = np.array([1.0 if 1e-60 < p < 1e60 else unit_scale(p) for p in peak])
+    if (scale != 1).any():  # squares of squares would overflow or vanish
         stack = stack / scale[:, None, None]
     z, outside = extract_support(stack, chain.product())
     squared = [

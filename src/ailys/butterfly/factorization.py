@@ -15,7 +15,7 @@ from ..core.guarantee import Guarantee
 from ._kernels import fingerprint
 from .architecture import Chain
 from .certificate import split_errors_of_stack
-from .truncation import merge_factors
+from .truncation import dense_of, product_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -243,23 +243,8 @@ class ButterflyFactorization(Answer):
 
     def _dense(self, least: type = np.float32) -> np.ndarray:
         """The dense approximation, computed in single precision at least, or in double."""
-        chain = self.chain
         factors = [x.astype(np.result_type(x.dtype, least), copy=False) for x in self.factors]
-        mirrored = not chain.chainable
-        if mirrored:
-            chain, factors = chain.T, [x.transpose(0, 2, 1, 3) for x in reversed(factors)]
-        z, pattern = factors[-1], chain[len(chain) - 1]
-        for l in range(len(chain) - 2, -1, -1):
-            z = merge_factors(factors[l], z, chain[l], pattern)
-            pattern = chain[l] * pattern
-        a, b, c, d = pattern
-        if a == d == 1:
-            dense = z.reshape(b, c)
-        else:
-            dense = np.zeros((a, b, d, a, c, d), z.dtype)
-            np.einsum("ibjicj->ibcj", dense)[...] = z
-            dense = dense.reshape(a * b * d, a * c * d)
-        dense = dense.T if mirrored else dense
+        dense = dense_of(product_array(factors, self.chain))
         if self.perm is not None:
             columns = np.empty_like(dense)
             columns[:, self.perm] = dense

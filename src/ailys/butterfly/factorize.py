@@ -12,6 +12,7 @@ from .architecture import Chain
 from .factorization import ButterflyFactorization, Target, measured, rescaled
 from .orders import Fit, balanced_order, expand, factorize_stack
 from .problem import Problem, check_problem, require_finite
+from .truncation import unit_scale
 
 __all__ = ["butterfly"]
 
@@ -85,7 +86,7 @@ def butterfly(
     except (_OutOfRange, np.linalg.LinAlgError):  # squares would overflow or vanish, or the input is not finite
         require_finite(stack)
         peaks = np.abs(stack).max(axis=(1, 2)).astype(np.float64)
-        scales = np.exp2(np.floor(np.log2(np.where(peaks > 0, peaks, 1.0))))
+        scales = np.array([unit_scale(peak) for peak in peaks])
         unit = problem.weights.to_unit_size()
         scaled = (stack / scales[:, None, None]).astype(stack.dtype)
         unscaled = _solve(scaled, replace(problem, weights=replace(unit, scale=1.0)), in_range=True)

@@ -14,7 +14,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from .architecture import Chain
 from .product import FusedStages, factor_product, stack_of_blocks
-from .truncation import merge_factors
+from .truncation import product_array
 
 __all__ = ["ButterflyOperator"]
 
@@ -258,19 +258,10 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
         return (part if part.chainable else part.T).product().n_params
 
     def _merge(self, factors: list[Array], groups: Sequence[range]) -> list[Array]:
-        merged = []
-        for group in groups:
-            part = Chain(self.chain.patterns[group.start : group.stop])
-            pieces = factors[group.start : group.stop]
-            mirrored = not part.chainable
-            if mirrored:
-                part, pieces = part.T, [x.transpose(0, 2, 1, 3) for x in reversed(pieces)]
-            z, pattern = pieces[-1], part[len(part) - 1]
-            for l in range(len(part) - 2, -1, -1):
-                z = merge_factors(np.ascontiguousarray(pieces[l]), np.ascontiguousarray(z), part[l], pattern)
-                pattern = part[l] * pattern
-            merged.append(np.ascontiguousarray(z.transpose(0, 2, 1, 3)) if mirrored else np.ascontiguousarray(z))
-        return merged
+        return [
+            np.ascontiguousarray(product_array(factors[g.start : g.stop], Chain(self.chain.patterns[g.start : g.stop])))
+            for g in groups
+        ]
 
 
 class _Mirror(LinearOperator):  # type: ignore[misc]

@@ -18,7 +18,7 @@ import numpy as np
 
 from ._pair_kernels import CHUNK, columns_by_two, rows_by_two
 from .architecture import Chain, Pattern
-from .truncation import extract_support, merge_factors, move_left, move_right, split
+from .truncation import extract_support, merge_factors, move_left, move_right, product_array, split
 
 __all__ = ["Fit", "balanced_order", "expand", "factorize_stack", "merge_groups"]
 
@@ -205,11 +205,7 @@ def _along_splits(z: Array, chain: Chain, order: list[int], lost: Array, outside
         arrays[target : target + 1] = [x1, x2]
         lost[position - 1] = e.reshape(n, -1).sum(axis=1)
         centre = target + 1
-    product, pattern_so_far = arrays[-1], chain[depth - 1]
-    for l in range(depth - 2, -1, -1):
-        product = merge_factors(arrays[l], product, chain[l], pattern_so_far)
-        pattern_so_far = chain[l] * pattern_so_far
-    return Fit(arrays, lost, outside, energy, centre, residual=_energy(whole - product, n))
+    return Fit(arrays, lost, outside, energy, centre, residual=_energy(whole - product_array(arrays, chain), n))
 
 
 # -- redundant chains --------------------------------------------------------------------------

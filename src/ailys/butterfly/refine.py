@@ -17,7 +17,7 @@ import numpy as np
 from .architecture import Chain
 from .factorization import ButterflyFactorization, Target, measured, norm_of, rescaled
 from .orders import expand, merge_groups
-from .truncation import extract_support, move_right, project_left, project_right, split, working_array
+from .truncation import extract_support, move_right, project_left, project_right, split, unit_scale, working_array
 from .weights import Weights
 
 __all__ = ["refine_answer", "refined"]
@@ -51,7 +51,7 @@ def refine_answer(answer: ButterflyFactorization, A: Any, sweeps: int) -> Butter
 def _target_of(answer: ButterflyFactorization, A: Array) -> Target:
     """The target of a factorization that came without one, rebuilt from the matrix."""
     peak = float(np.abs(A).max())
-    scale = 1.0 if peak == 0 or 1e-50 < peak < 1e50 else float(np.exp2(np.floor(np.log2(peak))))
+    scale = 1.0 if 1e-50 < peak < 1e50 else unit_scale(peak)
     plain = np.zeros(answer.chain.shape, A.dtype)
     plain[: A.shape[0], : A.shape[1]] = A / scale
     if not np.isclose(scale * norm_of(plain), answer.norm, rtol=1e-6, atol=0):

@@ -17,7 +17,7 @@ from ..core.guarantee import Guarantee
 from .architecture import Chain
 from .factorize import butterfly
 from .problem import require_finite
-from .truncation import block_spectra, working_array
+from .truncation import block_spectra, unit_scale, working_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +49,11 @@ def enumerate_chains(
     Yields
     ------
     Chain, by depth; each chain once.
+
+    Raises
+    ------
+    ValueError
+        A shape or a depth that is not positive.
 
     Examples
     --------
@@ -86,7 +91,7 @@ def _ranks(q: Sequence[int], p: Sequence[int], max_params: int, max_rank: int | 
             top = min(top, max_rank)
         for r in range(1, top + 1):
             grown = params + areas[l] * before * r
-            if grown + rest * 1 > max_params:
+            if grown + rest > max_params:
                 break
             yield from extend((*ranks, r), grown)
 
@@ -106,6 +111,7 @@ class ParetoResult(Answer):
     ----------
     chains : tuple of Chain, by increasing number of parameters
     n_params, relative_errors : arrays of the same length
+    optimal : whether each error is proved to be the best possible one of its chain
     n_candidates : how many chains were compared
     max_params : the budget
     """
@@ -176,7 +182,12 @@ def pareto_chains(
     A : (M, N) matrix
     budget : largest number of parameters: a fraction of ``M N`` (0 < budget <= 1), or an int
     max_depth, max_rank : see `enumerate_chains`; ranks are capped at two factors only
-    extra : further chains to compare
+    extra : further chains to compare, or their texts
+
+    Raises
+    ------
+    ValueError
+        NaN or infinite entries, a budget out of range, or one that no chain fits.
 
     Examples
     --------
@@ -186,14 +197,13 @@ def pareto_chains(
     >>> str(front.best), front.n_params.tolist()
     ('(1,6,1,1)(1,1,6,1)', [12])
     """
-
     matrix = working_array(A)[0]
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"expected one matrix; got an array of shape {matrix.shape}")
     require_finite(matrix)
     peak = float(np.abs(matrix).max())
     if peak:  # errors are relative: a power of two changes nothing, and squares stay in range
-        matrix = matrix / np.exp2(np.floor(np.log2(peak))).astype(matrix.real.dtype)
+        matrix = matrix / matrix.real.dtype.type(unit_scale(peak))
     m, n = matrix.shape
     if isinstance(budget, Integral):
         max_params = int(budget)

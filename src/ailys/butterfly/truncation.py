@@ -11,12 +11,13 @@ Every array here may hold a stack of matrices: the leading axis is then ``stack 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from ._block_kernels import rank_one_blocks
-from .architecture import Pattern
+from .architecture import Chain, Pattern
 
 __all__ = ["extract_support", "project_left", "project_right", "split", "two_factor"]
 
@@ -54,8 +55,6 @@ def two_factor(
     >>> x1.shape, x2.shape, bool(squared_error < 1e-28)
     ((1, 2, 2, 2), (2, 2, 2, 1), True)
     """
-    from .architecture import Chain
-
     chain = Chain([first, second])
     pattern = chain.product()  # raises a sentence when the pair is not chainable
     if side not in ("left", "right"):
@@ -303,6 +302,34 @@ def merge_factors(x1: Array, x2: Array, first: Pattern, second: Pattern) -> Arra
     u, v, (n_a, b, n_k, n_m, c, n_d) = _pair_views(x1, x2, first, second)
     product = (u @ v).transpose(0, 4, 2, 1, 5, 3)  # al, mu, ka, de, i, j -> al, i, ka, mu, j, de
     return np.ascontiguousarray(product).reshape(n_a, b * n_k, n_m * c, n_d)
+
+
+def product_array(factors: Sequence[Array], chain: Chain, start: int = 0) -> Array:
+    """Array of the product of the factors from ``start`` on, for a chainable chain or the transpose of one."""
+    part = Chain(chain.patterns[start:])
+    if not part.chainable:
+        mirrored = [x.transpose(0, 2, 1, 3) for x in reversed(factors[start:])]
+        return product_array(mirrored, part.T).transpose(0, 2, 1, 3)
+    z, pattern = factors[-1], part[len(part) - 1]
+    for x, p in zip(reversed(factors[start:-1]), reversed(part.patterns[:-1]), strict=True):
+        z = merge_factors(x, z, p, pattern)
+        pattern = p * pattern
+    return z
+
+
+def dense_of(x: Array) -> Array:
+    """Dense matrix of one factor."""
+    a, b, c, d = x.shape
+    if a == d == 1:
+        return x.reshape(b, c)
+    dense = np.zeros((a, b, d, a, c, d), x.dtype)
+    np.einsum("ibjicj->ibcj", dense)[...] = x
+    return dense.reshape(a * b * d, a * c * d)
+
+
+def unit_scale(peak: float) -> float:
+    """The power of two that brings a largest entry to the size of one; 1 for zero."""
+    return float(np.exp2(np.floor(np.log2(peak)))) if peak > 0 else 1.0
 
 
 def _pair_views(x1: Array, x2: Array, first: Pattern, second: Pattern) -> tuple[Array, Array, tuple[int, ...]]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .architecture import Chain, Pattern
+from .truncation import unit_scale
 
 __all__ = ["Weights"]
 
@@ -34,7 +35,7 @@ class Weights:
 
     def to_unit_size(self) -> Weights:
         """The same weights with largest entries of the order of one, and their scale apart."""
-        sizes = [1.0 if w is None else float(np.exp2(np.floor(np.log2(np.abs(w).max())))) for w in (self.row, self.col)]
+        sizes = [1.0 if w is None else unit_scale(np.abs(w).max()) for w in (self.row, self.col)]
         row, col = (None if w is None else w / s for w, s in zip((self.row, self.col), sizes, strict=True))
         return Weights(row, col, self.notes, self.scale * sizes[0] * sizes[1])
 

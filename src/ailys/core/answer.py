@@ -31,8 +31,8 @@ class Answer(ABC):
         """The answer's facts by name, in the order in which a person reads them."""
 
     def summary(self) -> str:
-        """The facts and the guarantee, a line each."""
-        facts = self.facts()
+        """The facts and the guarantee, a line each; lists of records are left to `to_dict`."""
+        facts = {name: value for name, value in self.facts().items() if not isinstance(value, list)}
         width = max((len(name) for name in facts), default=0)
         lines = [f"{name.replace('_', ' '):<{width}}  {readable(value)}" for name, value in facts.items()]
         lines.append(f"{'guarantee':<{width}}  {self.guarantee or 'none: nothing is proved about this answer'}")

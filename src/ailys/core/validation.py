@@ -9,19 +9,13 @@ import numpy as np
 __all__ = ["read_array", "writable_target"]
 
 
-def read_array(path: str | Path, *, memory_map: bool = False) -> np.ndarray:
-    """The array in a ``.npy`` file; anything else gets a sentence that names the file.
-
-    Parameters
-    ----------
-    path : file written by ``numpy.save``
-    memory_map : read the entries from disk when they are used, for arrays larger than memory
-    """
+def read_array(path: str | Path) -> np.ndarray:
+    """The array in a ``.npy`` file written by ``numpy.save``; anything else gets a sentence that names the file."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        array = np.load(path, allow_pickle=False, mmap_mode="r" if memory_map else None)
+        array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as fault:
         raise ValueError(f"{path}: not a NumPy .npy file of numbers, or cut short ({fault})") from fault
     if not isinstance(array, np.ndarray):
