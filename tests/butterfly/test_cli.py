@@ -36,7 +36,7 @@ def test_factorize_apply_and_show(run, tmp_path):
         "factorize", "A.npy", "--chain", "dyadic", "--perm", "bitrev", "--refine", "2", "--out", "F.safetensors"
     )
     assert code == 0
-    assert "the matrix is in the class" in out
+    assert "the factors give back the matrix" in out
     for word in ("relative error", "lower bound", "ratio", "n params"):
         assert word in out
     assert run("apply", "F.safetensors", "X.npy", "--out", "Y.npy")[0] == 0

@@ -209,7 +209,9 @@ class ButterflyFactorization(Answer):
         source = "Le, Zheng, Riccietti, Gribonval 2025; docs, butterfly, section 'What is guaranteed'"
         assumptions = ("exact arithmetic: rounding adds about eps times the norm",)
         if self.exact:
-            text = f"the matrix is in the class: relative error {self.relative_error:.1e}, at the level of rounding"
+            text = (
+                f"the factors give back the matrix: relative error {self.relative_error:.1e}, at the level of rounding"
+            )
             return Guarantee("exact", text, 0.0, values, assumptions, source)
         if self.optimal:
             text = f"no matrix of the class is closer: error {self.error:.4g} in {norm} is the smallest possible"

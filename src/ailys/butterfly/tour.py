@@ -268,7 +268,7 @@ STOPS = (
             "hidden structure: it is a product of very sparse tables that look like butterfly wings. Here the algorithm "
             "is handed the bare numbers, knows nothing of Fourier, and finds the fast transform again, exactly."
         ),
-        command="ailys butterfly factorize my-matrix.npy --chain dyadic --perm none,bitrev --out fast.safetensors",
+        command="ailys butterfly factorize A.npy --perm none,bitrev --out F.safetensors",
         run=fourier,
     ),
     Stop(
@@ -280,7 +280,7 @@ STOPS = (
             "it by products of sparse factors of a chosen size. The algorithm says how large the error is, and also how "
             "small it could possibly be for anyone: where the two meet, there is nothing left to gain."
         ),
-        command="ailys butterfly chains 256x256 --budget 0.25 --matrix my-layer.npy",
+        command="ailys butterfly chains 256x256 --budget 0.25 --matrix A.npy",
         run=digits_layer,
     ),
 )
