@@ -84,7 +84,7 @@ def test_factorize(benchmark, case, contestant):
     A = matrix(n, dtype)
     benchmark.group = f"factorize: {case}"
     work = FACTORIZERS[contestant](A, chain)
-    result = benchmark.pedantic(work, rounds=3 if n >= 4096 else 5, warmup_rounds=1)
+    result = benchmark.pedantic(work, rounds=3 if n >= 4096 else 30, warmup_rounds=1)
     if contestant.startswith("ailys"):
         benchmark.extra_info["relative_error"] = result.relative_error
     elif contestant == "lazylinop" and n <= 1024:
