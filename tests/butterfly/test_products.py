@@ -90,9 +90,12 @@ def test_strided_fortran_and_integer_inputs():
      ("float16", "bool", "float16"), ("float64", "longdouble", "float64")],
 )  # fmt: skip
 def test_types_of_products(factor, vector, result):
-    op = ButterflyOperator([x.astype(factor) for x in hadamard_factors(8)])
+    factors = [x.astype(factor) for x in hadamard_factors(8)]
+    op = ButterflyOperator(factors)
     x = np.arange(8).astype(vector)
     assert (op @ x).dtype == result
+    for plan in ("fused", "factors"):
+        assert ButterflyOperator(factors, plan=plan, layout="first").apply(x).dtype == result
     assert np.allclose(op @ x, scipy.linalg.hadamard(8) @ x)
 
 

@@ -110,11 +110,11 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
         flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         if self.perm is None and self.shape == self._inner and FusedStages.takes(self.chain.patterns):
             self._check(flat.shape[1])
-            dtype = self._types(flat)[0]
+            dtype, result = self._types(flat)
             name = self._choose(flat.T, dtype, "first")
             if name == "fused":
                 y = self._fused(dtype).first(np.ascontiguousarray(flat, dtype=dtype))
-                return y.reshape(*x.shape[:-1], self.shape[0])
+                return y.astype(result, copy=False).reshape(*x.shape[:-1], self.shape[0])
         return np.ascontiguousarray(self._last(flat.T).T).reshape(*x.shape[:-1], self.shape[0])
 
     def __matmul__(self, x: Any) -> Any:
