@@ -14,6 +14,7 @@ from .factorization import ButterflyFactorization
 from .factorize import butterfly
 from .operator import PLANS
 from .product import FusedStages
+from .search import enumerate_chains, pareto_chains
 
 __all__ = ["CLAIMS"]
 
@@ -212,6 +213,41 @@ def files_are_exact(rng: Rng) -> bool:
     return not (same and again.to_dict() == answer.to_dict() and again.chain == answer.chain)
 
 
+def weighted_error_is_exact(rng: Rng) -> bool:
+    """The reported error of a padded, permuted, weighted problem against the dense weighted residual."""
+    chain = _random_chain(rng)
+    rows, cols = (int(rng.integers(max(1, n - 2), n + 1)) for n in chain.shape)
+    A = _random_matrix(rng, chain)[:rows, :cols]
+    A = A / (np.abs(A).max() or 1.0)
+    w, v = 10 ** rng.uniform(-2, 2, rows), 10 ** rng.uniform(-2, 2, cols)
+    answer = butterfly(A, chain, perm=rng.permutation(cols), row_weight=w, col_weight=v, pad=True)
+    dense = _dense_product(answer)
+    columns = np.empty_like(dense)
+    assert answer.perm is not None
+    columns[:, answer.perm] = dense
+    true = np.linalg.norm(w[:, None] * (A - columns[:rows, :cols]) * v)
+    return bool(
+        not abs(true - answer.error) <= 1e-9 * np.linalg.norm(w[:, None] * A * v) or answer.lower_bound > true + 1e-9
+    )
+
+
+def front_is_not_beaten(rng: Rng) -> bool:
+    """The errors on a front of architectures, and a random architecture that should not beat it."""
+    rows, cols = (int(n) for n in rng.choice([4, 6, 8, 9, 12], 2))
+    shape = rows, cols
+    A = _random_matrix(rng, Chain.dense(shape)).real
+    front = pareto_chains(A, budget=0.9)
+    pick = int(rng.integers(len(front.chains)))
+    again = butterfly(A, front.chains[pick]).relative_error
+    rivals = list(enumerate_chains(shape, max_params=front.max_params, max_depth=2))
+    rival = rivals[int(rng.integers(len(rivals)))]
+    smaller = front.relative_errors[front.n_params <= rival.n_params]
+    best = float(smaller.min()) if smaller.size else np.inf
+    return bool(
+        abs(again - front.relative_errors[pick]) > 1e-7 or butterfly(A, rival).relative_error < best * (1 - 1e-7) - 1e-7
+    )
+
+
 CLAIMS = (
     Claim("exact-error", "the reported error is the Frobenius norm of the residual", error_is_exact),
     Claim("lower-bound", "no butterfly of the class is closer than the lower bound", nobody_gets_below),
@@ -222,5 +258,7 @@ CLAIMS = (
     Claim("recovery", "a matrix of the class is recovered up to rounding", members_are_recovered),
     Claim("refine", "a sweep of refinement never increases the error", sweeps_never_hurt),
     Claim("products", "all product plans agree with the dense product", products_agree),
+    Claim("weights", "the reported error holds with weights, permutation and padding", weighted_error_is_exact),
+    Claim("front", "no two-factor architecture beats the front of error against size", front_is_not_beaten),
     Claim("files", "a saved factorization loads to the same bits and certificate", files_are_exact),
 )
