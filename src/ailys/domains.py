@@ -7,4 +7,5 @@ __all__ = ["DOMAINS"]
 # name of the subpackage -> what it does, in one line
 DOMAINS: dict[str, str] = {
     "butterfly": "Matrices as products of sparse butterfly factors, with the error of the best possible one.",
+    "compression": "Trained networks made smaller by butterfly layers, with the error of every layer.",
 }
