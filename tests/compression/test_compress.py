@@ -33,7 +33,8 @@ def test_the_budget_holds_and_every_error_is_that_of_the_layer(network, inputs, 
         if not calibrated:
             error = float((before.weight - after.weight).detach().norm() / before.weight.detach().norm())
             assert error == pytest.approx(layer.relative_error, rel=1e-4)
-        assert torch.equal(before.bias, after.bias)
+        if not calibrated:
+            assert torch.equal(before.bias, after.bias)
     saved = sum(layer.params_before - layer.params_after for layer in result.layers)
     assert result.model_params[0] - result.model_params[1] == saved
     assert (result.drift is not None) == calibrated
@@ -47,23 +48,32 @@ def test_calibrated_layers_err_less_on_the_inputs(network, inputs):
     assert errors[1] < 0.7 * errors[0]
 
 
-def test_output_error_is_what_the_data_say(network, inputs):
-    result = compress(
-        network, architecture="monarch", budget=0.9, layers=["0"], calibration=[inputs], allocate="uniform"
-    )
-    report = result.layers[0]
-    x = torch.cat(
-        [inputs, (1e-3 * float((inputs**2).mean()) * len(inputs)) ** 0.5 * torch.eye(48)]
-    )  # the ridge as data
-    difference = x @ (network[0].weight - result.model[0].weight).t()
-    error = float(difference.norm() / (x @ network[0].weight.t()).norm())
-    assert error == pytest.approx(report.output_error, rel=1e-3)
+def test_the_bias_takes_over_the_mean_and_the_output_error_is_what_the_data_say(network, inputs):
+    x = inputs + 3  # far from centred
+    result = compress(network, architecture="monarch", budget=0.9, layers=["0"], calibration=[x], allocate="uniform")
+    true, found = network[0](x).detach(), result.model[0](x).detach()
+    assert torch.allclose(true.mean(0), found.mean(0), atol=1e-4)
+    centred = x - x.mean(0)
+    ridge = (1e-3 * float((centred**2).mean()) * len(x)) ** 0.5 * torch.eye(48)
+    data = torch.cat([centred, ridge])
+    difference = data @ (network[0].weight - result.model[0].weight).detach().t()
+    error = float(difference.norm() / (data @ network[0].weight.detach().t()).norm())
+    assert error == pytest.approx(result.layers[0].output_error, rel=1e-3)
+
+
+def test_without_a_bias_the_second_moments_count(inputs):
+    torch.manual_seed(0)
+    net, x = nn.Linear(48, 24, bias=False), inputs + 3
+    report = compress(net, architecture="lowrank", budget=0.5, calibration=[x]).layers[0]
+    moment = (x.double().T @ x.double() / len(x)).numpy()
+    again = butterfly(net.weight.detach().numpy(), report.chain, col_weight=block_weight(moment, report.chain))
+    assert report.relative_error == pytest.approx(again.relative_error, rel=1e-3)
 
 
 def test_the_weighted_certificate_is_the_weighted_error(network, inputs):
     result = compress(network, budget=0.5, layers=["2"], calibration=[inputs])
     report, hidden = result.layers[0], torch.relu(network[0](inputs)).detach().double().numpy()
-    weight = block_weight(hidden.T @ hidden / len(hidden), report.chain)
+    weight = block_weight(np.cov(hidden.T, bias=True), report.chain)
     again = butterfly(network[2].weight.detach().numpy(), report.chain, col_weight=weight)
     assert report.relative_error == pytest.approx(again.relative_error, rel=1e-3)
 

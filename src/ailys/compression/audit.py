@@ -113,9 +113,10 @@ def output_errors_are_true(rng: Rng) -> bool:
     hidden = x.numpy()
     for i, layer in enumerate(network):
         report = next((r for r in result.layers if r.name == str(i)), None)
-        if report is not None and report.replaced and hidden.any():
-            ridge = np.sqrt(RIDGE * np.mean(hidden**2) * len(hidden)) * np.eye(hidden.shape[1])
-            data = np.vstack([hidden, ridge])
+        if report is not None and report.replaced and np.ptp(hidden, axis=0).any():
+            centred = hidden - hidden.mean(0)  # the bias takes care of the mean
+            ridge = np.sqrt(RIDGE * np.mean(centred**2) * len(hidden)) * np.eye(hidden.shape[1])
+            data = np.vstack([centred, ridge])
             A, X = (net.get_submodule(report.name).weight.detach().numpy() for net in (network, result.model))
             norm = float(np.linalg.norm(data @ A.T)) or 1.0
             if abs(float(np.linalg.norm(data @ (A - X).T)) / norm - (report.output_error or 0.0)) > 1e-5:

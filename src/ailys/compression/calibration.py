@@ -1,9 +1,10 @@
-"""Second moments of the inputs of layers, from data that pass through the network."""
+"""Moments of the inputs of layers, from data that pass through the network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from .selection import Place
 
 torch = require("torch", extra="networks", purpose="calibration")
 
-__all__ = ["call", "evaluating", "second_moments"]
+__all__ = ["InputMoments", "call", "evaluating", "input_moments"]
 
 
 def call(model: Any, batch: Any) -> Any:
@@ -40,8 +41,20 @@ def evaluating(model: Any) -> Iterator[None]:
             module.training = training
 
 
-def second_moments(model: Any, places: Sequence[Place], batches: Iterable[Any]) -> dict[str, np.ndarray]:
-    """``mean of x x^T``, summed in float64, for the input ``x`` of each layer (of each patch, for a convolution), by name.
+@dataclass(frozen=True)
+class InputMoments:
+    """What the inputs ``x`` of a layer are like: ``weight`` (N, N) weighs its errors, ``mean`` (N,) is None without a bias.
+
+    The bias of a layer can take over whatever an approximation ``X`` of ``A`` changes on average, ``(A - X) mean``. What is left is
+    weighed by the covariance ``E x x^T - mean mean^T``. Without a bias it is the second moments ``E x x^T`` that count.
+    """
+
+    weight: np.ndarray
+    mean: np.ndarray | None
+
+
+def input_moments(model: Any, places: Sequence[Place], batches: Iterable[Any]) -> dict[str, InputMoments]:
+    """Moments of the inputs of each layer (of the patches, for a convolution), summed in float64, by name.
 
     The model runs in evaluation mode without gradients, and is left as it was.
 
@@ -51,6 +64,8 @@ def second_moments(model: Any, places: Sequence[Place], batches: Iterable[Any]) 
         No batch, a layer that no batch reached, or inputs with NaN.
     """
     sums: dict[str, Any] = {}
+    means: dict[str, Any] = {}
+    origins: dict[str, Any] = {}
     counts: dict[str, int] = {}
 
     def watch(place: Place) -> Any:
@@ -58,7 +73,13 @@ def second_moments(model: Any, places: Sequence[Place], batches: Iterable[Any]) 
             x = _vectors(module, inputs[0].detach())
             x = x if x.dtype in (torch.float32, torch.float64) else x.float()
             if place.name not in sums:
-                sums[place.name] = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+                n = x.shape[1]
+                sums[place.name] = torch.zeros(n, n, dtype=torch.float64, device=x.device)
+                means[place.name] = torch.zeros(n, dtype=torch.float64, device=x.device)
+                # moments around the mean of the first batch: nothing cancels later
+                origins[place.name] = x.new_zeros(n) if module.bias is None else x.mean(0)
+            x = x - origins[place.name]
+            means[place.name] += x.sum(0, dtype=torch.float64)
             sums[place.name] += x.t() @ x  # summed in double precision; each product in that of the network
             counts[place.name] = counts.get(place.name, 0) + len(x)
 
@@ -83,10 +104,17 @@ def second_moments(model: Any, places: Sequence[Place], batches: Iterable[Any]) 
         raise ValueError(
             f"no calibration batch reached the layer {missing[0]!r}; leave it out with layers=, or give other inputs"
         )
-    moments = {name: (total / counts[name]).cpu().numpy() for name, total in sums.items()}
-    for name, moment in moments.items():
-        if not np.isfinite(moment).all():
+    moments = {}
+    for place in places:
+        name, count = place.name, counts[place.name]
+        second, mean = (sums[name] / count).cpu().numpy(), (means[name] / count).cpu().numpy()
+        if not np.isfinite(second).all():
             raise ValueError(f"the inputs of layer {name!r} have NaN or infinite entries during calibration")
+        if place.module.bias is None:
+            moments[name] = InputMoments(second, None)
+        else:
+            origin = origins[name].double().cpu().numpy()
+            moments[name] = InputMoments(second - np.outer(mean, mean), origin + mean)
     return moments
 
 

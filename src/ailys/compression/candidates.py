@@ -2,7 +2,8 @@
 
 A two-factor family is given by its splits ``M = q_1 q_2``, ``N = p_1 p_2``; its members are the ranks. The best error of each rank
 follows from the singular values of the blocks (Eckart and Young), so a whole family costs one decomposition.
-With second moments ``C`` of the layer's input the error is that of the layer's output, ``E ||(A - X) x||^2 = tr (A - X) C (A - X)^T``.
+With moments ``C`` of the layer's input (the covariance, where a bias takes care of the mean) the error is that of the layer's output,
+``E ||(A - X) x||^2 = tr (A - X) C (A - X)^T``.
 Low rank minimises it exactly. Blocks minimise it with the diagonal blocks of ``C`` only, and are judged with all of it.
 """
 

@@ -78,8 +78,8 @@ def make_plan(
 ) -> Plan:
     """Choose an architecture for each layer and factorize it.
 
-    ``influence(layer, answer)`` is the squared change of the network's output when this layer alone is replaced; with it,
-    a budget is shared so that the sum of these changes is small, and not the sum of the layers' squared relative errors.
+    ``influence(layer, answer)`` is the squared change of the network's output when this layer alone is replaced; with it, a
+    budget is shared with a view to the output, and not so that the sum of the layers' squared relative errors is small.
     """
     check_goal(budget, max_error, allocate)
     architectures = read_architecture(architecture)
@@ -105,7 +105,7 @@ def make_plan(
         for layer in free:
             on_step(f"influence of {layer.name}")
             prices[layer.name] = _price(layer, options[layer.name], budget, influence)
-    priced = {name: _priced(each, prices.get(name, 1.0)) for name, each in options.items()}
+    priced = {n: _priced(each, prices[n]) for n, each in options.items()} if prices else options
     allocation, limit = _share(free, priced, fixed, budget, max_error, allocate)
     chosen = {layer.name: _same(options[layer.name], o) for layer, o in zip(free, allocation.chosen, strict=True)}
     reports, answers, squares = [], {}, 0.0
@@ -138,7 +138,12 @@ def _price(
 
 
 def _priced(options: Sequence[Option], price: float) -> list[Option]:
-    return [replace(option, cost=price * option.cost) for option in options]
+    """Options with the cost ``-price log(1 - c)`` for the squared relative error ``c``.
+
+    For small errors that is ``price c``; a layer that loses nearly all of its signal costs without bound, because what
+    remains of the signal multiplies along the network.
+    """
+    return [replace(option, cost=price * -math.log1p(-min(option.cost, 1 - 1e-12))) for option in options]
 
 
 def _same(options: Sequence[Option], priced: Option) -> Option:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..butterfly import ButterflyFactorization
 from ..core.optional import require
-from .calibration import call, evaluating, second_moments
+from .calibration import InputMoments, call, evaluating, input_moments
 from .layers import ButterflyConv2d, ButterflyLinear, numbers_of
 from .plan import Layer, check_goal, make_plan
 from .report import CompressionResult
@@ -50,10 +50,11 @@ def compress(
     layers : None (every Linear and Conv2d), glob patterns of names, or ``callable(module, name) -> bool``
     calibration : inputs of the model (tensors, tuples of arguments, or dicts of named ones). The errors are
         then those of the outputs of the layers on such inputs, which is what counts: without training, nothing improves the result more.
-        A few hundred examples are enough; needed memory is 8 N^2 bytes for a layer with N inputs.
-    allocate : "global" shares the budget so that the sum of squared relative errors is small; with calibration each layer's
-        is weighed by what it does to the output, measured with that layer alone replaced. "uniform" gives the same fraction to
-        each layer.
+        A few hundred examples are enough; needed memory is 8 N^2 bytes for a layer with N inputs. The bias of a
+        layer then takes over what the approximation changes for the mean input.
+    allocate : "global" shares the budget so that the sum of squared relative errors ``c`` is small; with calibration, the
+        sum of ``-w log(1 - c)``, where ``w c`` is the change of the output, measured with that layer alone replaced.
+        "uniform" gives the same fraction to each layer.
     refine : sweeps of alternating optimisation of chains of more than two factors
     inplace : change the model itself
     on_step : called with a line of text before each step, for progress
@@ -83,20 +84,20 @@ def compress(
         model = copy.deepcopy(model)
     places = find_layers(model, layers)
     usable = [place for place in places if not place.reason]
-    moments: dict[str, np.ndarray] = {}
+    moments: dict[str, InputMoments] = {}
     batches: list[Any] = []
     if calibration is not None and usable:
         on_step("calibration")
         source = iter(calibration)
         batches = list(itertools.islice(source, _WATCHED))
-        moments = second_moments(model, usable, itertools.chain(batches, source))
+        moments = input_moments(model, usable, itertools.chain(batches, source))
     outputs = _outputs(model, batches)
     by_name = {place.name: place for place in usable}
 
     def influence(layer: Layer, answer: ButterflyFactorization) -> float:
         place = by_name[layer.name]
         try:
-            replace_module(model, place.name, _butterfly_of(place, answer))
+            replace_module(model, place.name, _butterfly_of(place, answer, moments.get(place.name)))
             changed = _drift(outputs, _outputs(model, batches))
         finally:
             replace_module(model, place.name, place.module)
@@ -114,7 +115,7 @@ def compress(
     )
     for place in usable:
         if place.name in plan.answers:
-            new = _butterfly_of(place, plan.answers[place.name])
+            new = _butterfly_of(place, plan.answers[place.name], moments.get(place.name))
             if place.name:
                 replace_module(model, place.name, new)
             else:
@@ -130,18 +131,31 @@ def compress(
     )
 
 
-def _butterfly_of(place: Place, answer: ButterflyFactorization) -> Any:
+def _butterfly_of(place: Place, answer: ButterflyFactorization, moments: InputMoments | None) -> Any:
+    """The layer for an answer; its bias takes over what the factors change for the mean of the inputs."""
     kind = ButterflyConv2d if place.kind == "conv2d" else ButterflyLinear
-    return kind.like(place.module, answer.chain)._taking(place.module, answer)
+    new = kind.like(place.module, answer.chain)._taking(place.module, answer)
+    if moments is not None and moments.mean is not None:
+        lost = numbers_of(place.matrix).astype(np.float64) - answer.toarray()
+        with torch.no_grad():
+            new.bias += torch.from_numpy(lost @ moments.mean).to(new.bias)
+    return new
 
 
-def _layer(place: Place, moment: np.ndarray | None) -> Layer:
+def _layer(place: Place, moments: InputMoments | None) -> Layer:
     if place.reason:
         weight = getattr(place.module, "weight", None)
         shape = tuple(weight.flatten(1).shape) if isinstance(weight, torch.Tensor) else (0, 0)
         return Layer(place.name, place.kind, shape, 4, lambda: np.empty(0), None, place.reason)  # type: ignore[arg-type]
     matrix = place.matrix
-    return Layer(place.name, place.kind, tuple(matrix.shape), matrix.element_size(), lambda: numbers_of(matrix), moment)
+    return Layer(
+        name=place.name,
+        kind=place.kind,
+        shape=tuple(matrix.shape),  # type: ignore[arg-type]
+        itemsize=matrix.element_size(),
+        read=lambda: numbers_of(matrix),
+        moment=None if moments is None else moments.weight,
+    )
 
 
 def _size(model: Any) -> int:

@@ -29,12 +29,12 @@ class LayerReport:
         to the norm of the matrix, in the weighted norm if ``weighted``
     ratio : error over lower bound; 1 means that nobody can do better
     guarantee : what is proved about the factorization
-    weighted : whether second moments of the input weighed the error
+    weighted : whether moments of the input weighed the error
     params_before, params_after : numbers of weights, without the bias
     itemsize : bytes of a weight
     replaced : whether the layer was replaced; ``reason`` says why not
-    output_error : for calibrated layers, relative root mean square error of the output on the calibration data (with
-        the ridge)
+    output_error : for calibrated layers, relative root mean square error of the output on the calibration data, around
+        its mean where the layer has a bias (the small ridge on the moments included)
     eligible : whether it could have been replaced at all; only such layers count in the budget
     """
 
@@ -170,9 +170,8 @@ class CompressionResult(Answer):
     layers : a `LayerReport` for each selected layer
     budget : weights allowed for the selected layers, or None
     total_error : root of the sum of the squared relative errors of the layers
-    allocation_gap : how far the sum that was minimised (of squared relative errors, each times the layer's influence on the
-        output where that was measured) is, at most, from the smallest one that any sharing of the budget among the
-        options reaches: its distance to the Lagrangian bound
+    allocation_gap : how far the sum that was minimised (see ``allocate`` of `compress`) is, at most, from the smallest
+        one that any sharing of the budget among the options reaches: its distance to the Lagrangian bound
     drift : relative root mean square change of the output on the calibration data, measured, or None
     model_params : parameters of the whole network before and after
     """
