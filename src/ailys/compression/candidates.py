@@ -106,10 +106,11 @@ def layer_options(
     """
     found: list[Option] = []
     unfit: list[str] = []
+    whole = None if moment is None else np.linalg.cholesky(with_ridge(moment))
     for architecture in architectures:
         try:
             if isinstance(architecture, Family):
-                found += _members(matrix, *architecture.splits(matrix.shape), moment)  # type: ignore[arg-type]
+                found += _members(matrix, *architecture.splits(matrix.shape), moment, whole)  # type: ignore[arg-type]
             else:
                 found.append(_single(matrix, architecture, moment))
         except Unfit as fault:
@@ -144,14 +145,16 @@ def _is_name(text: str) -> bool:
     return name in ("dyadic", "radix", "monarch", "lowrank", "dense") or text.startswith(("[", "("))
 
 
-def _members(matrix: Array, q: tuple[int, int], p: tuple[int, int], moment: Array | None) -> list[Option]:
+def _members(
+    matrix: Array, q: tuple[int, int], p: tuple[int, int], moment: Array | None, whole: Array | None
+) -> list[Option]:
     """The ranks of a family, each with its cost."""
     unit = p[0] * q[1] * (q[0] + p[1])  # weights for each rank
     top = min(min(q[0], p[1]) - 1, (matrix.size - 1) // unit)
     if top < 1:
         return []
     wide = matrix.astype(np.result_type(matrix.dtype, np.float64))
-    root = None if moment is None else _block_roots(moment, p)
+    root = None if moment is None else whole[None] if whole is not None and p[0] == 1 else _block_roots(moment, p)
     blocks = wide.reshape(q[0], q[1], p[0], p[1]).transpose(1, 2, 0, 3)  # [ka, mu, i, j]
     weighted = blocks if root is None else blocks @ root
     tall = q[0] >= p[1]
@@ -166,6 +169,7 @@ def _members(matrix: Array, q: tuple[int, int], p: tuple[int, int], moment: Arra
         return [Option(Chain.from_splits(q, p, r), r * unit, float(tails[r])) for r in range(1, top + 1)]
     ranks = sorted({int(r) for r in np.rint(np.linspace(max(1, top / 20), top, _RANKS))})
     assert root is not None
+    assert whole is not None
     kind = np.result_type(matrix.dtype, np.float32)  # costs to single precision are enough to choose by
     # in each block the best approximation of rank r is left[:, :r] right[:r]: the weights are undone in the right factor
     if tall:
@@ -174,7 +178,7 @@ def _members(matrix: Array, q: tuple[int, int], p: tuple[int, int], moment: Arra
     else:
         left, right = vectors, _adjoint(vectors) @ blocks
     left, right = left.astype(kind), right.astype(kind)
-    whole = np.linalg.cholesky(with_ridge(moment)).astype(kind)
+    whole = whole.astype(kind)
     total = float(np.linalg.norm(wide @ whole)) ** 2
     residual, done, options = blocks.astype(kind), 0, []
     for r in ranks:
