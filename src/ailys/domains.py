@@ -7,4 +7,5 @@ __all__ = ["DOMAINS"]
 # name of the subpackage -> what it does, in one line
 DOMAINS: dict[str, str] = {
     "butterfly": "Matrices as products of sparse butterfly factors, with the error of the best possible one.",
+    "quantization": "Factors in few bits: rescaled before rounding, with their exact error and size.",
 }
