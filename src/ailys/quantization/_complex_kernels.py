@@ -114,57 +114,64 @@ def complex_search(x, w, row, t, ty, octaves, stride, hat, row_hat, work):  # ty
     best_cost, _, _ = _cost(x, w, best, row, ty, energy_row, np.inf)
     best_odd = np.inf
     steps = 1 << (t - 1)
-    inverse = 1.0 / x[p]
     met, ticket = 1, 0
     neighbours = m == 2 and (ty > 0 or t <= 4)
-    other = 1 - p if m == 2 else 0
-    for k in range(steps, 2 * steps):
-        for octave in range(-1, octaves + 1):
-            fraction = math.ldexp(1.0, -octave)
-            for index in range(1 if octave == -1 else 2 * steps):
-                ticket += 1
-                if ticket % stride != 0:
-                    continue
-                size = steps + (index >> 1)
-                if octave == -1:
-                    l = 0.0
-                else:
-                    l = size * fraction
-                    if l > k:
-                        break
-                    if index & 1:
-                        l = -l
-                g = complex(float(k), l)
-                lam = g * inverse
-                for i in range(m):
-                    trial[i] = _round_complex(lam * x[i], t)
-                trial[p] = g
-                met += 1
-                cost, nu, b = _cost(x, w, trial, row, ty, energy_row, best_cost)
-                if neighbours and cost < 16.0 * best_cost:
-                    centre = trial[other]
-                    up, right = _ulp(centre.imag, t), _ulp(centre.real, t)
-                    for q in range(9):
-                        if q == 4:
-                            continue
-                        trial[other] = centre + complex((q % 3 - 1) * right, (q // 3 - 1) * up)
-                        met += 1
-                        near, _, _ = _cost(x, w, trial, row, ty, energy_row, best_cost)
-                        if near < best_cost * (1.0 - TIE) - floor:
-                            best_cost, best_odd = near, np.inf
-                            best[:] = trial
-                    trial[other] = centre
-                elif m > 2 and cost < 2.0 * best_cost:
-                    spare[:] = trial
-                    cost, nu, b = _polish(x, w, spare, row, ty, energy_row, t, trial, 2)
-                    trial[:] = spare
-                if cost <= best_cost * (1.0 + TIE) + floor:
-                    odd = 0.0
+    # of two entries each may lead: the smaller one where parts of the other nearly cancel
+    leaders = 2 if m == 2 and ty > 0 else 1
+    for leader in range(leaders):
+        if leader == 1:
+            p = 1 - p
+            if x[p] == 0.0:
+                break
+        other = 1 - p if m == 2 else 0
+        inverse = 1.0 / x[p]
+        for k in range(steps, 2 * steps):
+            for octave in range(-1, octaves + 1):
+                fraction = math.ldexp(1.0, -octave)
+                for index in range(1 if octave == -1 else 2 * steps):
+                    ticket += 1
+                    if ticket % stride != 0:
+                        continue
+                    size = steps + (index >> 1)
+                    if octave == -1:
+                        l = 0.0
+                    else:
+                        l = size * fraction
+                        if l > k:
+                            break
+                        if index & 1:
+                            l = -l
+                    g = complex(float(k), l)
+                    lam = g * inverse
                     for i in range(m):
-                        odd += odd_part(trial[i].real) + odd_part(trial[i].imag)
-                    if cost < best_cost * (1.0 - TIE) - floor or odd < best_odd:
-                        best_cost, best_odd = min(cost, best_cost), odd
-                        best[:] = trial
+                        trial[i] = _round_complex(lam * x[i], t)
+                    trial[p] = g
+                    met += 1
+                    cost, nu, b = _cost(x, w, trial, row, ty, energy_row, best_cost)
+                    if neighbours and cost < 16.0 * best_cost:
+                        centre = trial[other]
+                        up, right = _ulp(centre.imag, t), _ulp(centre.real, t)
+                        for q in range(9):
+                            if q == 4:
+                                continue
+                            trial[other] = centre + complex((q % 3 - 1) * right, (q // 3 - 1) * up)
+                            met += 1
+                            near, _, _ = _cost(x, w, trial, row, ty, energy_row, best_cost)
+                            if near < best_cost * (1.0 - TIE) - floor:
+                                best_cost, best_odd = near, np.inf
+                                best[:] = trial
+                        trial[other] = centre
+                    if (m > 2 or ty > 0) and cost < 2.0 * best_cost:
+                        spare[:] = trial
+                        cost, nu, b = _polish(x, w, spare, row, ty, energy_row, t, trial, 2)
+                        trial[:] = spare
+                    if cost <= best_cost * (1.0 + TIE) + floor:
+                        odd = 0.0
+                        for i in range(m):
+                            odd += odd_part(trial[i].real) + odd_part(trial[i].imag)
+                        if cost < best_cost * (1.0 - TIE) - floor or odd < best_odd:
+                            best_cost, best_odd = min(cost, best_cost), odd
+                            best[:] = trial
     best_cost, nu, b = _polish(x, w, best, row, ty, energy_row, t, trial, 8)
     hat[:] = best
     if ty > 0:

@@ -125,7 +125,7 @@ def _candidates(
     if method == "auto" and not (real_floats and len(rounders) > 2):
         del ways["beam"]  # the same as left_to_right
     if method == "auto" and len(rounders) == 1:
-        ways = {}
+        ways = {"left_to_right": ways["left_to_right"]}  # rounding after scaling
     chosen = ways if method == "auto" else {name: way for name, way in ways.items() if name == method}
     found = {"rtn": plain_rounding(problem.factors, rounders)}
     if not all(x.any() for x in problem.factors):
@@ -153,7 +153,8 @@ def _normalised(factors: Sequence[Array], real: bool) -> tuple[list[Array], floa
         sized.append(near / mean)
         power += shift
         total *= mean
-    value = float(np.ldexp(total, power))
+    with np.errstate(over="ignore"):
+        value = float(np.ldexp(total, power))
     if not 0 < value < np.inf:
         raise ValueError("the product of the factors leaves the range of double precision; scale a factor first")
     return sized, value

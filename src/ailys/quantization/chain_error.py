@@ -65,14 +65,16 @@ def chain_error(
 def _by_paths(factors: Sequence[Array], rounded: Sequence[Array], scale: float) -> float:
     kind = np.result_type(*factors, *rounded, np.float64)
     rows = factors[0].shape[0] * factors[0].shape[1] * factors[0].shape[3]
-    gauge = np.full(rows, scale, kind)
+    gauge, net = np.ones(rows, kind), 0  # the powers of two of all factors meet only at the end
     whole, mixed, lost = np.ones(rows), np.zeros(rows, kind), np.zeros(rows)
     for l, (x, y) in enumerate(zip(factors, rounded, strict=True)):
         a, _, c, d = x.shape
         power, power_hat = _exponent(x), _exponent(y)
         x = np.ascontiguousarray(x * 2.0**-power, kind)
         y = np.ascontiguousarray(y * 2.0**-power_hat, kind)
-        gauge = gauge * 2.0 ** (power_hat - power)
+        net += power_hat - power
+        if l == len(factors) - 1:
+            gauge = gauge * np.ldexp(scale, net)
         after = np.ones(a * c * d, kind), np.zeros(a * c * d), np.zeros(a * c * d, kind), np.zeros(a * c * d)
         _stage(x, y, gauge, whole, mixed, lost, l == len(factors) - 1, *after)
         gauge, whole, mixed, lost = after
@@ -106,7 +108,7 @@ def _stage(x, y, gauge, whole, mixed, lost, last, gauge_out, whole_out, mixed_ou
                     other += v.real * v.real + v.imag * v.imag
                 # columns of equal norm and phase: near to each other if they can be, and never larger than x
                 lam = x[0, 0, 0, 0] * 0.0 + 1.0
-                if not last and energy > 0.0 and inner != 0.0:
+                if not last and energy > 0.0 and abs(inner) > 0.0 and other > 0.0:
                     lam = inner / abs(inner) * np.sqrt(other / energy)
                 gauge_out[column] = lam
                 for ib in range(nb):

@@ -20,7 +20,7 @@ __all__ = ["MAX_BREAKPOINTS", "OCTAVES", "Scaling", "best_in_codebook", "best_sc
 
 Array = np.ndarray
 MAX_BREAKPOINTS = 2 * 10**8
-OCTAVES = 4  # how far below the larger part of the leading complex entry the smaller one is searched
+OCTAVES = 6  # how far below the larger part of the leading complex entry the smaller one is searched
 
 _SHORT = 16  # vectors up to this length are swept directly
 _SWEPT = 1e8  # roundings times entries that a direct sweep may take
