@@ -87,7 +87,8 @@ def quantize_chain(
     errors = {name: chain_error(problem.factors, *one, problem.chain) for name, one in candidates.items()}
     rtn = errors["rtn"][0]
     allowed = errors if method == "auto" else {method: errors[method]}
-    best = min(allowed, key=lambda name: errors[name][0])
+    # of equal errors, that of a method about which something is proved
+    best = min(allowed, key=lambda name: errors[name][0] * (1 + 1e-12 * (name == "rtn")))
     rounded, total = candidates[best]
     error, kind = errors[best]
     limit = max(rtn, error)
@@ -215,10 +216,10 @@ def _excess(
     chain: Chain, formats: Sequence[Format], is_complex: bool, method: str, error: float, short_error: float
 ) -> float | None:
     """How far from the best error for two factors of unbounded formats; None where nothing is proved."""
+    if short_error <= _FLOOR:  # nobody is closer than exact
+        return 1.0
     unbounded = all(isinstance(fmt, FloatFormat) and not fmt.bounded for fmt in formats)
     swept = all(fmt.t <= FINE for fmt in formats if isinstance(fmt, FloatFormat))  # beyond, scalings are sampled
     if len(chain) != 2 or is_complex or method == "rtn" or not unbounded or not swept or not single_path(chain):
         return None
-    if error <= _FLOOR:
-        return 1.0
     return max(1.0, short_error / error)
