@@ -133,7 +133,9 @@ def beam_columns(first, second, third, weights, t, t2, t3, beam, first_hat, seco
                         for j2 in range(b2):
                             col[j2] = mus[j2, choice[j2]] * second[i2, j2, k2, l2]
                             wcol[j2] = energies[j2, choice[j2]]
-                        _, _, loss, _, _ = sweep(col, wcol, row, ones, t2, t3, col_hat, row_hat, work2)
+                        _, _, loss, _, _ = sweep(
+                            col, wcol, row, ones, t2, t3, col_hat, row_hat, work2, FINE, best - cost
+                        )
                         cost += loss
                         if cost >= best:
                             break

@@ -30,10 +30,11 @@ def start_entry(value, t):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def sweep(x, w, y, v, t, ty, x_hat, y_hat, work, fine=FINE):  # type: ignore[no-untyped-def]
+def sweep(x, w, y, v, t, ty, x_hat, y_hat, work, fine=FINE, bound=np.inf):  # type: ignore[no-untyped-def]
     """Best ``x_hat``, ``y_hat`` for ``sum_ij w_i v_j (x_i y_j - x_hat_i y_hat_j)^2``.
 
     With ``ty = 0`` the second vector is not rounded: the best scaling of x alone. ``work`` is (5, m).
+    A cost of ``bound`` or more is of no interest: if all are, the cost is returned as infinite and nothing else is good.
     Beyond `FINE` bits only a part of the octave is swept, with as many steps as the whole has at `FINE`.
     Returns lambda in [1, 2), mu, the squared error (divided by the energy of y if ``ty = 0``), the energy
     ``sum w x_hat^2`` and the number of roundings met.
@@ -60,7 +61,7 @@ def sweep(x, w, y, v, t, ty, x_hat, y_hat, work, fine=FINE):  # type: ignore[no-
             y_hat[j] = 0.0
     if energy <= 0.0 or energy_y <= 0.0:
         return 1.0, 0.0, energy * energy_y, 0.0, 1
-    best_cost, best_odd, best_lam = np.inf, np.inf, 1.0
+    best_cost, best_odd, best_lam, found = bound, np.inf, 1.0, False
     low, met = 1.0, 0
     end = 2.0 if t <= fine else 1.0 + math.ldexp(1.0, fine - t)
     floor = FLOOR * energy * energy_y
@@ -92,7 +93,7 @@ def sweep(x, w, y, v, t, ty, x_hat, y_hat, work, fine=FINE):  # type: ignore[no-
                 for i in range(m):
                     odd += odd_part(g[i])
                 if cost < best_cost * (1.0 - TIE) - floor or odd < best_odd:
-                    best_cost, best_odd, best_lam = min(cost, best_cost), odd, 0.5 * (low + high)
+                    best_cost, best_odd, best_lam, found = min(cost, best_cost), odd, 0.5 * (low + high), True
                     for i in range(m):
                         best[i] = g[i]
         if high >= end:
@@ -102,6 +103,8 @@ def sweep(x, w, y, v, t, ty, x_hat, y_hat, work, fine=FINE):  # type: ignore[no-
                 g[i] += step if g[i] < 2.0 else 2.0 * step
                 following[i] = (g[i] + (0.5 * step if g[i] < 2.0 else step)) / f[i]
         low = high
+    if not found:
+        return 1.0, 0.0, np.inf, 0.0, met
     a, b, mu = 0.0, 0.0, 0.0
     for i in range(m):
         x_hat[i] = math.copysign(best[i] * unit[i], x[i])

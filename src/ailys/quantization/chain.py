@@ -131,14 +131,22 @@ def _candidates(
     found = {"rtn": plain_rounding(problem.factors, rounders)}
     if not all(x.any() for x in problem.factors):
         return found | dict.fromkeys(chosen, found["rtn"])  # the product is zero
-    sized, total = _normalised(problem.factors, scale)
-    for name, way in chosen.items():
-        rounded, one = way(sized)
-        rounded, shift = _into_range(rounded, formats)
-        if not scale and all(isinstance(fmt, FloatFormat) and not fmt.bounded for fmt in formats):
-            rounded[0], one, shift = rounded[0] * (one * total * shift), 1.0 / total, 1.0  # powers of two
-        found[name] = rounded, one * total * shift
+    # two factors are few: the best of both is never worse than the optimum without a scale
+    for real in (True, False) if scale and len(rounders) == 2 else (scale,):
+        sized, total = _normalised(problem.factors, real)
+        for name, way in chosen.items():
+            rounded, one = way(sized)
+            rounded, shift = _into_range(rounded, formats)
+            if not scale and all(isinstance(fmt, FloatFormat) and not fmt.bounded for fmt in formats):
+                rounded[0], one, shift = rounded[0] * (one * total * shift), 1.0 / total, 1.0  # powers of two
+            new = rounded, one * total * shift
+            if name not in found or _error(problem, new) < _error(problem, found[name]):
+                found[name] = new
     return found
+
+
+def _error(problem: ChainInput, rounded: tuple[list[Array], float]) -> float:
+    return chain_error(problem.factors, *rounded, problem.chain)[0]
 
 
 def _normalised(factors: Sequence[Array], real: bool) -> tuple[list[Array], float]:

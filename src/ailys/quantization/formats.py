@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -97,19 +97,12 @@ class FloatFormat:
         """Bits of one number, or None for an unbounded exponent."""
         return None if self.exponent_bits is None else self.t + self.exponent_bits
 
-    @cached_property
+    @property
     def levels(self) -> Array | None:
         """All values in increasing order, for bounded formats of at most 16 bits."""
         if self.bits is None or self.bits > 16:
             return None
-        assert self.largest is not None
-        assert self.min_exponent is not None
-        steps = 2 ** (self.t - 1)
-        exponents = np.arange(self.min_exponent, np.frexp(self.largest)[1])
-        normal = np.ldexp((steps + np.arange(steps))[None, :] / steps, exponents[:, None]).ravel()
-        subnormal = np.ldexp(np.arange(1, steps) / steps, self.min_exponent)
-        positive = np.concatenate([subnormal, normal[normal <= self.largest]])
-        return np.concatenate([-positive[::-1], [0.0], positive])
+        return _float_levels(self)
 
     def nearest(self, values: Array) -> Array:
         """The nearest values of the format, saturating (float64 in, float64 out)."""
@@ -135,6 +128,20 @@ class FloatFormat:
             "largest": self.largest, "min_exponent": self.min_exponent,
         }  # fmt: skip
         return {"float": {key: value for key, value in fields.items() if value is not None}}
+
+
+@lru_cache(maxsize=64)
+def _float_levels(fmt: FloatFormat) -> Array:
+    assert fmt.largest is not None
+    assert fmt.min_exponent is not None
+    steps = 2 ** (fmt.t - 1)
+    exponents = np.arange(fmt.min_exponent, np.frexp(fmt.largest)[1])
+    normal = np.ldexp((steps + np.arange(steps))[None, :] / steps, exponents[:, None]).ravel()
+    subnormal = np.ldexp(np.arange(1, steps) / steps, fmt.min_exponent)
+    positive = np.concatenate([subnormal, normal[normal <= fmt.largest]])
+    levels = np.concatenate([-positive[::-1], [0.0], positive])
+    levels.flags.writeable = False
+    return levels
 
 
 @dataclass(frozen=True)

@@ -318,8 +318,7 @@ def _rounded_plainly(
 ) -> float:
     hats = []
     for v, fmt, shift in zip((x, y), formats, shifts, strict=True):
-        levels = fmt.levels
-        if free and levels is not None:
+        if free and (levels := fmt.levels) is not None:
             scale = float(np.abs(levels).max()) / np.abs(v).max()
             hats.append(_nearest(v * scale, fmt) / scale)
         else:
