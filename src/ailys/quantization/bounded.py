@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .formats import FloatFormat, Format
+from .powers import times_power
 from .scaling import Scaling, best_in_codebook
 
 __all__ = ["fit_pair", "shift_range"]
@@ -51,7 +52,7 @@ def fit_pair(
         wanted = min(max(total, low_x + low_y), high_x + high_y)  # no scale if possible, else the nearest power
         move_x = min(max(shifts[0], low_x, wanted - high_y), high_x, wanted - low_y)
         move_y = wanted - move_x
-        moved = found._replace(x_hat=_shifted(found.x_hat, move_x), y_hat=_shifted(found.y_hat, move_y))
+        moved = found._replace(x_hat=times_power(found.x_hat, move_x), y_hat=times_power(found.y_hat, move_y))
         return moved, -wanted
     return _search_all(found, x, y, wx, wy, formats, shifts)
 
@@ -68,8 +69,8 @@ def _search_all(
     affordable = x.dtype.kind != "c" and steps <= _SWEPT
     powers = range(centre - 2, centre + 6)
     # rounding entry by entry without any scale is the first candidate
-    plain = [_rounded(_shifted(v, s), fmt) for v, s, fmt in zip((x, y), shifts, formats, strict=True)]
-    error = _squared_error(x, y, wx, wy, _shifted(plain[0], -shifts[0]), _shifted(plain[1], -shifts[1]))
+    plain = [_rounded(times_power(v, s), fmt) for v, s, fmt in zip((x, y), shifts, formats, strict=True)]
+    error = _squared_error(x, y, wx, wy, times_power(plain[0], -shifts[0]), times_power(plain[1], -shifts[1]))
     best = error, found._replace(x_hat=plain[0], y_hat=plain[1], lam=1.0, mu=1.0), -sum(shifts)
     for power in powers:
         if affordable and books[0] is not None and books[1] is not None:
@@ -92,17 +93,13 @@ def _clipped(found: Scaling, formats: tuple[Format, Format], power: int) -> Scal
         high = shift_range(hat, fmt)[1]
         move = min(high, left) if position == 0 else left
         left -= move
-        shifted = _shifted(hat, move)
+        shifted = times_power(hat, move)
         hats.append(_rounded(shifted, fmt))
     return found._replace(x_hat=hats[0], y_hat=hats[1])
 
 
 def _rounded(v: Array, fmt: Format) -> Array:
     return fmt.nearest(v.real) + 1j * fmt.nearest(v.imag) if v.dtype.kind == "c" else fmt.nearest(v)
-
-
-def _shifted(hat: Array, power: int) -> Array:
-    return hat * 2.0**power if hat.dtype.kind == "c" else np.ldexp(hat, power)
 
 
 def _squared_error(x: Array, y: Array, wx: Array, wy: Array, x_hat: Array, y_hat: Array) -> float:

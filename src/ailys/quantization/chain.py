@@ -15,6 +15,7 @@ from .chain_input import ChainInput, chain_input, formats_for
 from .chain_methods import beam_search, left_to_right, pairwise_rounding, plain_rounding, right_to_left
 from .formats import Codebook, FloatFormat, Format
 from .paths import single_path
+from .powers import times_power
 from .quantized_chain import QuantizedChain
 from .steps import Rounder
 
@@ -154,9 +155,10 @@ def _normalised(factors: Sequence[Array], real: bool) -> tuple[list[Array], floa
     sized, power, total = [], 0, 1.0
     for x in factors:
         shift = int(np.frexp(np.abs(x).max())[1])
-        near = x * 2.0**-shift
+        near = times_power(x, -shift)
         modulus = np.abs(near[near != 0])
-        mean = float(np.exp2(np.mean(np.log2(modulus)))) if real else 1.0
+        # a few tiny entries should not drag the others out of range
+        mean = max(float(np.exp2(np.mean(np.log2(modulus)))), 2.0**-16) if real else 1.0
         if real and np.ptp(modulus) < 1e-12 * modulus.max():
             mean = float(modulus.max())
         sized.append(near / mean)
@@ -176,7 +178,7 @@ def _into_range(rounded: Sequence[Array], formats: Sequence[Format]) -> tuple[li
         if isinstance(fmt, FloatFormat) and fmt.bounded:
             least, most = shift_range(x, fmt)
             shift = min(max(0, least), most)
-            x = x * 2.0**shift
+            x = times_power(x, shift)
             x = fmt.nearest(x.real) + 1j * fmt.nearest(x.imag) if x.dtype.kind == "c" else fmt.nearest(x)
             power -= shift
         moved.append(x)

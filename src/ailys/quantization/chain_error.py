@@ -20,6 +20,7 @@ from numba import njit
 
 from ..butterfly import Chain, ks_matmul
 from .paths import single_path
+from .powers import times_power
 
 __all__ = ["chain_error"]
 
@@ -70,8 +71,8 @@ def _by_paths(factors: Sequence[Array], rounded: Sequence[Array], scale: float) 
     for l, (x, y) in enumerate(zip(factors, rounded, strict=True)):
         a, _, c, d = x.shape
         power, power_hat = _exponent(x), _exponent(y)
-        x = np.ascontiguousarray(x * 2.0**-power, kind)
-        y = np.ascontiguousarray(y * 2.0**-power_hat, kind)
+        x = np.ascontiguousarray(times_power(x, -power), kind)
+        y = np.ascontiguousarray(times_power(y, -power_hat), kind)
         net += power_hat - power
         if l == len(factors) - 1:
             gauge = gauge * np.ldexp(scale, net)

@@ -131,10 +131,10 @@ def precision_bits_curve(
     from .chain_input import chain_input
 
     sizes = tuple(dict.fromkeys(FloatFormat(t).t for t in ts))
-    if not sizes or not methods:
-        raise ValueError("precision_bits_curve needs at least one number of bits and one method")
     if chain_input(factors).factors[0].dtype.kind == "c":
         methods = [name for name in methods if name != "beam"]
+    if not sizes or not methods:
+        raise ValueError("precision_bits_curve needs a number of bits and a method ('beam' takes real factors only)")
     answers = {
         name: [quantize_chain(factors, t, method=name, beam=beam, n_jobs=n_jobs) for t in sizes] for name in methods
     }

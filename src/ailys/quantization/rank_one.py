@@ -19,6 +19,7 @@ from .bits import BitCount
 from .bounded import fit_pair
 from .formats import Codebook, FloatFormat, Format, as_format, finite_array
 from .packing import code_of
+from .powers import times_power
 from .scaling import (
     MAX_BREAKPOINTS,
     OCTAVES,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["RankOneQuantization", "quantize_rank_one"]
 
 Array = np.ndarray
+_RANGE = 400  # binary exponents of entries whose products can still be squared
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +176,7 @@ def quantize_rank_one(
     kind = np.complex128 if is_complex else np.float64
     # powers of two change nothing but keep the squares in range
     shift_x, shift_y = _shift(x), _shift(y)
-    x0, y0 = _ldexp(x.astype(kind), -shift_x), _ldexp(y.astype(kind), -shift_y)
+    x0, y0 = times_power(x.astype(kind), -shift_x), times_power(y.astype(kind), -shift_y)
     if not x0.any() or not y0.any():
         zero_x, zero_y = np.zeros(x.size, kind), np.zeros(y.size, kind)
         found = Scaling(zero_x, zero_y, 1.0, 1.0, 1, True)
@@ -185,7 +187,9 @@ def quantize_rank_one(
         found, real_scale = _free(x0, y0, wx, wy, formats, method, max_breakpoints)
         answer = _answer(found, x0, y0, wx, wy, formats, (real_scale, None), (shift_x, shift_y), True)
     elif levels[0] is not None or levels[1] is not None:
-        x0, y0, shift_x, shift_y = x.astype(kind), y.astype(kind), 0, 0
+        x0, y0 = x.astype(kind), y.astype(kind)
+        if shift_x + shift_y > _RANGE or max(abs(shift_x), abs(shift_y)) > _RANGE:
+            raise ValueError("the entries of x and y are too far from those of the codebook; use free_scale=True")
         books = [_levels(fmt) for fmt in formats]
         found = best_in_codebook(x0, y0, wx, wy, *books, rounded=True, max_breakpoints=max_breakpoints)
         answer = _answer(found, x0, y0, wx, wy, formats, (1.0, None), (0, 0), False)
@@ -293,8 +297,8 @@ def _restored(x_hat: Array, y_hat: Array, shifts: tuple[int, int]) -> tuple[Arra
     hats, power = [], 0
     for hat, shift in zip((x_hat, y_hat), shifts, strict=True):
         with np.errstate(over="ignore", under="ignore"):
-            back = _ldexp(hat, shift)
-            if np.isfinite(back).all() and np.array_equal(_ldexp(back, -shift), hat):
+            back = times_power(hat, shift)
+            if np.isfinite(back).all() and np.array_equal(times_power(back, -shift), hat):
                 hat, shift = back, 0
         hats.append(hat)
         power += shift
@@ -321,11 +325,10 @@ def _rounded_plainly(
         if free and (levels := fmt.levels) is not None:
             scale = float(np.abs(levels).max()) / np.abs(v).max()
             hats.append(_nearest(v * scale, fmt) / scale)
+        elif isinstance(fmt, FloatFormat) and not fmt.bounded:
+            hats.append(_nearest(v, fmt))
         else:
-            with np.errstate(over="ignore", under="ignore"):
-                true = _ldexp(v, shift)
-                kept = np.isfinite(true).all() and np.array_equal(_ldexp(true, -shift), v)
-                hats.append(_ldexp(_nearest(true, fmt), -shift) if kept else _nearest(v, fmt))
+            hats.append(times_power(_nearest(times_power(v, shift), fmt), -shift))
     return relative_error(x, y, wx, wy, hats[0], hats[1])
 
 
@@ -388,14 +391,6 @@ def _shift(v: Array) -> int:
     """Exponent of the largest entry."""
     peak = max(float(np.abs(v.real).max()), float(np.abs(v.imag).max()))
     return int(np.frexp(peak)[1]) - 1 if peak > 0 else 0
-
-
-def _ldexp(v: Array, power: int) -> Array:
-    """``v 2^power``, in two steps, so that the power itself does not overflow."""
-    half = power // 2
-    if v.dtype.kind == "c":
-        return _ldexp(v.real.copy(), power) + 1j * _ldexp(v.imag.copy(), power)
-    return np.ldexp(np.ldexp(v, half), power - half)
 
 
 def _square(v: Array) -> Array:
