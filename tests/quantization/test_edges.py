@@ -51,7 +51,9 @@ def test_chains_with_entries_far_apart(fmt):
 
 
 def test_a_zero_or_one_factor_is_no_trouble():
-    assert quantize_chain([np.zeros((1, 2, 2, 1))] * 2, "int4").error == 0
+    for fmt in ("int4", Codebook([-1, 1]), 3):
+        answer = quantize_chain([np.zeros((1, 2, 2, 1)), np.ones((1, 2, 2, 1))], fmt)
+        assert (answer.error, answer.toarray().any()) == (0, False)
     assert quantize_chain([np.full((1, 1, 1, 1), 0.3)], 1).error < 1e-15
 
 

@@ -22,7 +22,7 @@ from .scaling import MAX_BREAKPOINTS, OCTAVES, best_scaling
 __all__ = ["Rounder"]
 
 Array = np.ndarray
-_LONG = 64  # columns longer than this go to the search by slabs
+_LONG = 3e4  # steps times entries of a column beyond which the search by slabs is faster
 _FEW = 1 << 14  # columns below which a second thread does not pay
 _BUDGET = 1 << 18  # complex candidates for one column; beyond, evenly spaced ones
 _SCALES = 13  # scales of a grid that are compared, a quarter of an octave apart
@@ -51,10 +51,15 @@ class Rounder:
     def _stride(self) -> int:
         return max(1, int((OCTAVES + 1) * 2.0 ** (2 * self.t - 1) // _BUDGET)) | 1
 
+    def _by_slabs(self, length: int) -> bool:
+        return length > 4 and length**2 * 2.0 ** (min(self.t, FINE) - 1) > _LONG
+
     def entrywise(self, x: Array) -> tuple[Array, float]:
         """Plain rounding; grids are scaled such that the largest entry meets the largest value."""
         if self.grid is not None:
-            scale = float(np.abs(x).max() / np.abs(self.grid).max()) or 1.0
+            scale = float(np.abs(x).max() / np.abs(self.grid).max())
+            if scale == 0.0:  # a grid without zero gives the zero matrix by its scale
+                return self.fmt.nearest(x), float(0.0 in self.grid)
             return self.fmt.nearest(x / scale), scale
         if x.dtype.kind == "c":
             return self.fmt.nearest(x.real) + 1j * self.fmt.nearest(x.imag), 1.0
@@ -68,7 +73,7 @@ class Rounder:
             self._run(codebook_columns, (cols, weights), (self.grid, both), (hats, mus, energies))
         elif self.is_complex:
             self._run(complex_columns, (cols, weights), (self.t, OCTAVES, self._stride), (hats, mus, energies))
-        elif cols.shape[1] <= _LONG:
+        elif not self._by_slabs(cols.shape[1]):
             self._run(sweep_columns, (cols, weights), (self.t,), (hats, mus, energies))
         else:
             nothing = np.empty(0)
@@ -95,7 +100,7 @@ class Rounder:
         if self.is_complex:
             stride = max(self._stride, other._stride)
             self._run(complex_pairs, (cols, weights, rows), (self.t, other.t, OCTAVES, stride), (hats, row_hats))
-        elif cols.shape[1] <= _LONG:
+        elif not self._by_slabs(cols.shape[1]):
             self._run(sweep_pairs, (cols, weights, rows), (self.t, other.t), (hats, row_hats))
         else:
             ones = np.ones(rows.shape[1])
