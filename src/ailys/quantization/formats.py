@@ -243,19 +243,25 @@ def as_format(fmt: Any, name: str = "fmt") -> Format:
         return fmt
     if _whole(fmt):
         return FloatFormat(int(fmt))
-    if isinstance(fmt, str):
-        word = fmt.strip().lower()
-        if word.isascii() and word.isdecimal():
-            return FloatFormat(int(word))
-        if word.startswith("int") and word[3:].isdecimal():
-            return IntFormat(int(word[3:]))
+    if isinstance(fmt, str) and fmt.strip().lower().removeprefix("int").isdecimal():
+        return _named(fmt)
     try:
-        return FloatFormat.from_dtype(fmt)
+        return _named(fmt) if isinstance(fmt, str) else FloatFormat.from_dtype(fmt)
     except ValueError as fault:
         raise ValueError(
             f"{name} must be a FloatFormat, an IntFormat, a Codebook, a number of significant bits, or a name such as "
             f"'e4m3', 'bfloat16', 'int4'; got {fmt!r}"
         ) from fault
+
+
+@lru_cache(maxsize=256)
+def _named(text: str) -> Format:
+    word = text.strip().lower()
+    if word.isdecimal():
+        return FloatFormat(int(word))
+    if word.startswith("int") and word[3:].isdecimal():
+        return IntFormat(int(word[3:]))
+    return FloatFormat.from_dtype(word)
 
 
 def format_from_dict(record: dict[str, Any]) -> Format:
