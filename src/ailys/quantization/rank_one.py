@@ -94,7 +94,7 @@ class RankOneQuantization(Answer):
                 f"(rounding entry by entry: {self.error_rtn:.4g})",
                 1.0,
                 values,
-                ("exact arithmetic: rounding may exchange candidates whose errors agree to 8 digits",),
+                ("exact arithmetic: rounding may exchange candidates whose errors agree to 6 digits",),
                 "Gribonval, Mary, Riccietti 2023; docs, quantization, section 'What is guaranteed'",
             )
         return Guarantee(

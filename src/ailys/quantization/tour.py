@@ -27,11 +27,12 @@ def photograph(rng: np.random.Generator) -> Exhibit:
     image = _image()
     factors = dft_factors(_SIDE)
     naive = {t: quantize_chain(factors, t, method="rtn") for t in _BITS}
-    best = {t: quantize_chain(factors, t, method="left_to_right") for t in _BITS}
+    best = {t: quantize_chain(factors, t) for t in _BITS}
     frames = []
     for t in _BITS:
         seen = [_through(answer, image) for answer in (naive[t], best[t])]
-        errors = [float(np.linalg.norm(one - image) / np.linalg.norm(image)) for one in seen]
+        contrast = float(np.linalg.norm(image - image.mean()))
+        errors = [float(np.linalg.norm(one - image)) / contrast for one in seen]
         figure = _draw(image, seen, naive, best, t)
         alt = f"The photograph through rounded butterflies with {t} bits: entry by entry {_percent(errors[0])} off, rescaled {_percent(errors[1])}."
         frames.append(
@@ -41,7 +42,7 @@ def photograph(rng: np.random.Generator) -> Exhibit:
                 numbers={
                     "error of the transform, rounded naively": _percent(naive[t].error),
                     "rescaled before rounding": _percent(best[t].error),
-                    "error of the picture": f"{_percent(errors[0])} against {_percent(errors[1])}",
+                    "error of the picture, compared with its contrast": f"{_percent(errors[0])} against {_percent(errors[1])}",
                     "all that is stored": f"{best[t].bits.bytes / 1000:.1f} kB ({best[t].bits_per_weight / 2:.1f} bits a real number)",
                 },
                 remark=_remark(t),
@@ -98,7 +99,7 @@ def _draw(
             ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
             ax.set_title(title)
             ax.set_axis_off()
-        for answers, name, label in ((naive, "rtn", "entry by entry"), (best, "left_to_right", "rescaled first")):
+        for answers, name, label in ((naive, "rtn", "entry by entry"), (best, "beam", "rescaled first")):
             errors = [answers[t].error for t in _BITS]
             right.semilogy(_BITS, errors, "o-", color=METHOD_STYLE[name][1], markersize=4, label=label)
             right.plot(now, answers[now].error, "o", markersize=12, color=PALETTE[1], alpha=0.5)
