@@ -11,6 +11,7 @@ from torch import nn
 
 from ailys.compression import ButterflyLinear, compress, export_onnx, load_compressed, save_compressed
 from ailys.compression.files import compress_file, read_compressed
+from ailys.quantization import quantize_module
 
 from .conftest import make_network
 
@@ -60,6 +61,20 @@ def test_convolutions_come_back(tmp_path):
     x = torch.randn(2, 4, 8, 8)
     again = load_compressed(result.save(tmp_path / "c.safetensors"), build()).eval()
     assert torch.equal(again(x), result.model.eval()(x))
+
+
+def test_compressed_and_quantized_networks_come_back_to_the_bit(network, inputs, tmp_path):
+    result = compress(network, architecture="monarch", budget=0.9, allocate="uniform")
+    small, report = quantize_module(result.model, 4)
+    path = save_compressed(small, tmp_path / "few-bits.safetensors", layers=result.layers)
+    again = load_compressed(path, make_network())
+    assert torch.equal(again(inputs), small(inputs))
+    assert all(torch.equal(t, again.state_dict()[n]) for n, t in small.state_dict().items())
+    assert path.stat().st_size < 0.5 * result.save(tmp_path / "floats.safetensors").stat().st_size + 20_000
+    assert sum(layer.bits for layer in report.layers) < 8 * 4 * result.params_after / 4
+    assert [r.name for r in read_compressed(path).layers] == [r.name for r in result.layers]
+    with pytest.raises(ValueError, match="shape"):
+        load_compressed(path, nn.Sequential(nn.Linear(48, 99), *make_network()[1:]))
 
 
 def test_a_model_that_does_not_fit_is_refused(network, tmp_path):

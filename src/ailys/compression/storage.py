@@ -26,7 +26,7 @@ _VERSION = 1
 class Record:
     """What the metadata of a compressed network says.
 
-    ``modules`` maps the name of each replaced layer to ``{"kind", "chain", "perm"}``; ``aliases`` a name to the tensor that holds
+    ``modules`` maps the name of each replaced layer to ``{"kind", "chain", "perm"}``, and ``"record"`` if it is quantized; ``aliases`` a name to the tensor that holds
     its numbers; ``layers`` are the reports of the compression, if they were kept.
     """
 
@@ -57,7 +57,7 @@ def read_record(path: str | Path) -> tuple[Record, list[str]]:
         if content["version"] > _VERSION:
             raise ValueError(f"{path}: written by a newer version of ailys (format {content['version']}); update ailys")
         modules = {
-            str(name): {"kind": str(m["kind"]), "chain": Chain(m["chain"]), "perm": bool(m["perm"])}
+            str(name): {**m, "kind": str(m["kind"]), "chain": Chain(m["chain"]), "perm": bool(m["perm"])}
             for name, m in content["modules"].items()
         }
         layers = tuple(LayerReport.from_dict(layer) for layer in content["layers"])
@@ -101,13 +101,7 @@ def save_compressed(model: Any, path: str | Path, *, layers: Iterable[LayerRepor
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: a compressed network is a .safetensors file; give a name that ends so")
-    modules = {}
-    for name, module in _butterflies(model).items():
-        modules[name] = {
-            "kind": _kind(module),
-            "chain": [list(p) for p in module.chain],
-            "perm": module.perm is not None,
-        }
+    modules = {name: _entry(module) for name, module in _butterflies(model).items()}
     tensors: dict[str, Any] = {}
     aliases: dict[str, str] = {}
     owners: dict[tuple[Any, ...], str] = {}
@@ -135,7 +129,7 @@ def load_compressed(path: str | Path, model: Any) -> Any:
     ValueError
         A file that is not a compressed network, or a model that does not fit it.
     """
-    from .layers import ButterflyConv2d, ButterflyLinear, torch
+    from .layers import torch
     from .selection import replace_module
 
     path = Path(path)
@@ -154,19 +148,17 @@ def load_compressed(path: str | Path, model: Any) -> Any:
             raise ValueError(
                 f"{path}: {name!r} is a {type(old).__name__}, the file was made from a {expected.__name__}"
             )
-        new = (ButterflyConv2d if entry["kind"] == "conv2d" else ButterflyLinear).like(old, entry["chain"])
-        new.to_empty(device=old.weight.device)
+        prefix = f"{name}." if name else ""
+        try:
+            new = _rebuilt(old, entry, {n: tensors.get(prefix + n) for n in ("packed", "perm", "factors.0")})
+        except ValueError as fault:
+            raise ValueError(f"{path}: {name!r}: {fault}") from None
         new.train(old.training)
-        if entry["perm"]:
-            new.perm = torch.zeros(entry["chain"].shape[1], dtype=torch.long, device=old.weight.device)
         if name:
             replace_module(model, name, new)
         else:
             model = new
     state = {**tensors, **{name: tensors[owner] for name, owner in record.aliases.items() if owner in tensors}}
-    for name, tensor in model.state_dict().items():
-        if name in state and tensor.dtype != state[name].dtype and name.rpartition(".factors.")[0] in record.modules:
-            model.get_submodule(name.rpartition(".factors.")[0]).to(state[name].dtype)
     try:
         model.load_state_dict(state)
     except RuntimeError as fault:
@@ -176,19 +168,49 @@ def load_compressed(path: str | Path, model: Any) -> Any:
 
 
 def _butterflies(model: Any) -> dict[str, Any]:
+    from ..quantization import QuantizedButterflyLinear
     from .layers import ButterflyConv2d, ButterflyLinear
 
-    return {
-        name: module
-        for name, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, (ButterflyLinear, ButterflyConv2d))
-    }
+    kinds = ButterflyLinear, ButterflyConv2d, QuantizedButterflyLinear
+    return {n: module for n, module in model.named_modules(remove_duplicate=False) if isinstance(module, kinds)}
 
 
-def _kind(module: Any) -> str:
+def _entry(module: Any) -> dict[str, Any]:
+    """What has to be known of a replaced layer besides its tensors."""
+    from ..quantization import QuantizedButterflyLinear
     from .layers import ButterflyConv2d
 
-    return "conv2d" if isinstance(module, ButterflyConv2d) else "linear"
+    perm = module.perm is not None
+    if isinstance(module, QuantizedButterflyLinear):
+        record = module.record
+        return {"kind": "quantized", "chain": record["chain"], "perm": perm, "record": record}
+    kind = "conv2d" if isinstance(module, ButterflyConv2d) else "linear"
+    return {"kind": kind, "chain": [list(p) for p in module.chain], "perm": perm}
+
+
+def _rebuilt(old: Any, entry: Mapping[str, Any], tensors: Mapping[str, Any]) -> Any:
+    """An empty layer of the kind that was saved, in the place of a dense one."""
+    from ..quantization import QuantizedButterflyLinear, unpack_chain
+    from .layers import ButterflyConv2d, ButterflyLinear, torch
+
+    device = old.weight.device
+    if entry["kind"] == "quantized":
+        given = {name: t.numpy() for name, t in tensors.items() if t is not None}
+        return QuantizedButterflyLinear(
+            unpack_chain(given, dict(entry["record"])),
+            None if old.bias is None else torch.zeros(old.out_features, dtype=old.bias.dtype),
+            in_features=old.in_features,
+            out_features=old.out_features,
+            dtype=old.weight.dtype,
+        ).to(device)
+    new = (ButterflyConv2d if entry["kind"] == "conv2d" else ButterflyLinear).like(old, entry["chain"])
+    first = tensors["factors.0"]
+    new.to_empty(device=device)
+    if first is not None:
+        new.to(first.dtype)
+    if entry["perm"]:
+        new.perm = torch.zeros(entry["chain"].shape[1], dtype=torch.long, device=device)
+    return new
 
 
 def names_like(names: Sequence[str], count: int = 3) -> str:

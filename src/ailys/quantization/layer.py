@@ -103,6 +103,11 @@ class QuantizedButterflyLinear(torch.nn.Module):  # type: ignore[misc, name-defi
             tensors["perm"] = self.perm.cpu().numpy()
         return unpack_chain(tensors, self._record)
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """How the packed bytes are to be read: what `unpack_chain` needs besides them."""
+        return dict(self._record)
+
     def factors(self) -> list[Any]:
         """Tensors (a, b, c, d) of the factors, the scale in the first."""
         if self._unpacked is not None and self._unpacked[0].device == self.packed.device:
