@@ -1,13 +1,23 @@
 """x"""
 
-from .policies import *
-from .families import *
-from .complexity import *
-from .environment import *
-from .simulation import *
+from . import identification as _i
+from . import levelsets as _l
+from . import policies as _p
 from .agent import Agent, Recommendation
+from .complexity import *
+from .complexity import sample_lower_bound
+from .environment import *
+from .families import *
+from .identification import *
+from .identification_simulation import *
+from .levelsets import *
+from .policies import *
+from .simulation import *
+from .thresholds import *
 
 AGENTS = {
-    c.__name__: c
-    for c in (UCB, MOSS, KLUCB, KLUCBpp, KLUCBSwitch, BayesUCB, Thompson, IMED, EmpiricalKLUCB, EmpiricalIMED)
+    n: getattr(m, n)
+    for m in (_i, _p, _l)
+    for n in m.__all__
+    if isinstance(getattr(m, n), type) and issubclass(getattr(m, n), Agent)
 }

@@ -203,7 +203,7 @@ def choose(policy, family, sigma, params, t, counts, sums, aux, values, repeats,
         return _pick_klucb(family, sigma, params[0], t, counts, sums, aux, rng)
     log_t = math.log(t)
     top = -np.inf
-    if policy == IMED or policy == EMPIRICAL_IMED:
+    if policy in (IMED, EMPIRICAL_IMED):
         for a in range(n):
             top = max(top, sums[a] / counts[a])
     best, chosen, ties = -np.inf, 0, 0
@@ -233,10 +233,10 @@ def observe(policy, family, arm, reward, counts, sums, aux, values, repeats, siz
     sums[arm] += reward
     if policy == KLUCB:
         aux[arm, 0], aux[arm, 1] = np.inf, 0.0
-    elif (policy == THOMPSON or policy == BAYES_UCB) and family == BERNOULLI:
+    elif (policy in (THOMPSON, BAYES_UCB)) and family == BERNOULLI:
         # a reward inside (0, 1) is replaced by a coin of the same mean: the posterior needs zeros and ones
         aux[arm, 0] += (1.0 if rng.random() < reward else 0.0) if 0.0 < reward < 1.0 else reward
-    elif policy == EMPIRICAL_KLUCB or policy == EMPIRICAL_IMED:
+    elif policy in (EMPIRICAL_KLUCB, EMPIRICAL_IMED):
         size = sizes[arm]
         i = np.searchsorted(values[arm, :size], reward)
         if i < size and values[arm, i] == reward:

@@ -67,11 +67,61 @@ def _solve_mean(y, low, high, start, top, rival, eps, family, sigma):  # type: i
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def answer_weights(means, answer, eps, family, sigma, weights):  # type: ignore[no-untyped-def]
+def _joint_newton(y, y_max, low, high, mean, means, answer, eps, family, sigma):  # type: ignore[no-untyped-def]
+    """Newton in y and all m_j at once: the Jacobian is an arrow, a step costs O(K). Returns (converged, y).
+
+    ``mean`` takes the solution. Leaves the bracketed solver to do the work when a step leaves the intervals; it then
+    finds ``mean`` inside them.
+    """
+    n = means.size
+    top = means[answer]
+    start, trial = y, mean.copy()
+    residual, inverse, share, share_slope = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    for _ in range(25):
+        total, coupled, pivot = 0.0, 0.0, 0.0
+        for j in range(n):
+            if j == answer:
+                continue
+            m = trial[j]
+            up, down = kl(top, m, family, sigma), kl(means[j], m + eps, family, sigma)
+            x = _ratio(m, top, means[j], eps, family, sigma)
+            log_slope = -1.0 / (top - m) - 1.0 / (m + eps - means[j])
+            if eps != 0.0:
+                log_slope += variance_slope(m + eps, family) / variance(m + eps, family, sigma)
+                log_slope -= variance_slope(m, family) / variance(m, family, sigma)
+            residual[j] = y - up - x * down
+            inverse[j] = 1.0 / (down * x * log_slope)
+            share[j] = up / down
+            change = (m - top) / variance(m, family, sigma) * down
+            change -= up * (m + eps - means[j]) / variance(m + eps, family, sigma)
+            share_slope[j] = change / (down * down)
+            total += share[j]
+            coupled += share_slope[j] * residual[j] * inverse[j]
+            pivot += share_slope[j] * inverse[j]
+        step = (1.0 - total - coupled) / pivot
+        small = abs(step) <= 1e-13 * y
+        y += step
+        if not 0.0 < y < y_max:
+            return False, start
+        for j in range(n):
+            if j != answer:
+                move = (residual[j] + step) * inverse[j]
+                trial[j] += move
+                small = small and abs(move) <= 1e-13 * (high[j] - low[j])
+                if not low[j] < trial[j] < high[j]:
+                    return False, start
+        if small:
+            mean[:] = trial
+            return True, y
+    return False, start
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def answer_weights(means, answer, eps, family, sigma, weights, warm):  # type: ignore[no-untyped-def]
     """Weights that make the given answer evident soonest; returns the characteristic time.
 
-    Needs ``means[answer] + eps > means[j]`` for every other j. With one parameter family and equal gaps this is
-    the classical problem of the best arm (eps = 0).
+    Needs ``means[answer] + eps > means[j]`` for every other j. ``warm`` (K + 2,) holds the last solution for a nearby
+    problem and takes this one: the answer it is for (-1: none), y, and the m_j as fractions of their intervals.
     """
     n = means.size
     top = means[answer]
@@ -95,14 +145,23 @@ def answer_weights(means, answer, eps, family, sigma, weights):  # type: ignore[
     if family == GAUSSIAN:
         return _gaussian_weights(means, answer, eps, sigma, y_max, weights)
     mean = np.empty(n)
+    known = warm[0] == answer
     for j in range(n):
-        mean[j] = 0.5 * (low[j] + high[j]) if j != answer else top
+        mean[j] = low[j] + (warm[j + 2] if known else 0.5) * (high[j] - low[j]) if j != answer else top
     bounded = y_max < np.inf
     a, b = 0.0, y_max
     y = 0.5 * y_max if bounded else 1.0
-    if bounded:  # the Gaussian answer of the same ceilings is a good start
+    if bounded and known and 0.0 < warm[1] < 1.0:
+        y = y_max * warm[1]
+    elif bounded:  # the Gaussian answer of the same ceilings is a good start: there m - low = (1 - y / D) (high - low)
         y = y_max * _gaussian_share(ceiling, answer, y_max)
-    for _ in range(200):
+        for j in range(n):
+            if j != answer and ceiling[j] < np.inf:
+                mean[j] = low[j] + (1.0 - y / ceiling[j]) * (high[j] - low[j])
+    joint = bounded and floor.max() == 0.0
+    if joint:
+        joint, y = _joint_newton(y, y_max, low, high, mean, means, answer, eps, family, sigma)
+    for _ in range(0 if joint else 200):
         total, slope = 0.0, 0.0
         for j in range(n):
             if j == answer or y <= floor[j]:
@@ -146,6 +205,8 @@ def answer_weights(means, answer, eps, family, sigma, weights):  # type: ignore[
             total += weights[j]
     for j in range(n):
         weights[j] /= total
+        warm[j + 2] = (mean[j] - low[j]) / (high[j] - low[j]) if j != answer else 0.5
+    warm[0], warm[1] = answer, y / y_max
     return total / y
 
 
@@ -200,7 +261,7 @@ def _gaussian_weights(means, answer, eps, sigma, y_max, weights):  # type: ignor
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def oracle(means, eps, family, sigma, weights):  # type: ignore[no-untyped-def]
+def oracle(means, eps, family, sigma, weights, warm):  # type: ignore[no-untyped-def]
     """Best weights over all correct answers; returns (characteristic time, answer).
 
     A tie for the best arm (eps = 0) needs infinitely many draws: uniform weights on the tied arms.
@@ -219,13 +280,15 @@ def oracle(means, eps, family, sigma, weights):  # type: ignore[no-untyped-def]
             for j in range(n):
                 weights[j] = 1.0 / tied if means[j] == means[best] else 0.0
             return np.inf, best
-        return answer_weights(means, best, 0.0, family, sigma, weights), best
+        return answer_weights(means, best, 0.0, family, sigma, weights, warm), best
     trial = np.empty(n)
+    cold = np.empty(n + 2)
     found, chosen = np.inf, best
     for i in range(n):
         if means[i] + eps <= means[best] and i != best:  # at the edge a rival cannot be refuted
             continue
-        time = answer_weights(means, i, eps, family, sigma, trial)
+        cold[0] = -1.0
+        time = answer_weights(means, i, eps, family, sigma, trial, cold)
         if time < found:
             found, chosen = time, i
             weights[:] = trial
@@ -273,5 +336,7 @@ def pair_cost(n_i, mu_i, n_j, mu_j, eps, family, sigma):  # type: ignore[no-unty
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def map_oracle(means, eps, family, sigma, weights, times, answers):  # type: ignore[no-untyped-def]
+    warm = np.empty(means.shape[1] + 2)
     for row in range(means.shape[0]):
-        times[row], answers[row] = oracle(means[row], eps, family, sigma, weights[row])
+        warm[0] = -1.0
+        times[row], answers[row] = oracle(means[row], eps, family, sigma, weights[row], warm)

@@ -198,7 +198,7 @@ def kl_upper(p: Any, level: Any, family: Family | str = "bernoulli") -> Any:
     Examples
     --------
     >>> round(float(kl_upper(0.0, 0.1)), 6), round(float(kl_upper(0.5, 0.1)), 6)
-    (0.095163, 0.712872)
+    (0.095163, 0.712879)
     """
     return _bound(p, level, family, True)
 
@@ -209,7 +209,7 @@ def kl_lower(p: Any, level: Any, family: Family | str = "bernoulli") -> Any:
     Examples
     --------
     >>> round(float(kl_lower(0.5, 0.1)), 6)
-    0.287128
+    0.287121
     """
     return _bound(p, level, family, False)
 
