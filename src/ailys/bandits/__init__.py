@@ -14,10 +14,15 @@ from .levelsets import *
 from .policies import *
 from .simulation import *
 from .thresholds import *
+from .abtest import *
+from .intervals import *
+from .clinical import *
+from .planning import *
+from . import abtest as _ab
 
 AGENTS = {
     n: getattr(m, n)
-    for m in (_i, _p, _l)
+    for m in (_i, _p, _l, _ab)
     for n in m.__all__
     if isinstance(getattr(m, n), type) and issubclass(getattr(m, n), Agent)
 }
