@@ -15,6 +15,11 @@ from .policies import *
 from .simulation import *
 from .thresholds import *
 from .abtest import *
+from .discovery import *
+from .graph import *
+from .graph_regret import *
+from .graph_identification import *
+from . import graph_regret as _gr, graph_identification as _gi
 from .intervals import *
 from .clinical import *
 from .planning import *
@@ -22,7 +27,7 @@ from . import abtest as _ab
 
 AGENTS = {
     n: getattr(m, n)
-    for m in (_i, _p, _l, _ab)
+    for m in (_i, _p, _l, _ab, _gr, _gi)
     for n in m.__all__
     if isinstance(getattr(m, n), type) and issubclass(getattr(m, n), Agent)
 }

@@ -313,9 +313,7 @@ class Agent(ABC):
 
     @classmethod
     def _revive(cls, state: Mapping[str, Any]) -> Any:
-        parameters = dict(state["parameters"])
-        arms = state["n_arms"] if state["actions"] is None else state["actions"]
-        agent = cls(arms, family=state["family"], rng=restore_generator(state["rng"]), **parameters)  # type: ignore[call-arg]
+        agent = cls._build(state, restore_generator(state["rng"]))
         counts, sums = np.array(state["counts"], np.int64), np.array(state["sums"], float)
         if counts.shape != agent.counts.shape or sums.shape != agent.sums.shape:
             raise ValueError(f"the state has {agent.n_arms} arms but {counts.size} counts and {sums.size} sums")
@@ -329,6 +327,12 @@ class Agent(ABC):
         agent._restore(state["extra"])
         agent._revision = int(state["revision"])
         return agent
+
+    @classmethod
+    def _build(cls, state: Mapping[str, Any], rng: np.random.Generator) -> Any:
+        """A fresh agent with the parameters of a state."""
+        arms = state["n_arms"] if state["actions"] is None else state["actions"]
+        return cls(arms, family=state["family"], rng=rng, **dict(state["parameters"]))  # type: ignore[call-arg]
 
     def _replay(self, events: list[list[str]]) -> None:
         log, self._log = self._log, None
