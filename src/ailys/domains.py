@@ -7,4 +7,5 @@ __all__ = ["DOMAINS"]
 # name of the subpackage -> what it does, in one line
 DOMAINS: dict[str, str] = {
     "butterfly": "Matrices as products of sparse butterfly factors, with the error of the best possible one.",
+    "bandits": "A/B tests that may be watched, best arms, discovery, graphs and black boxes, with proved stopping rules.",
 }

@@ -10,7 +10,16 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ailys.bandits import ABTest, Agent, ThompsonTrial, ab_test, confidence_sequence, effect_interval, plan_ab_test, prob_best
+from ailys.bandits import (
+    ABTest,
+    Agent,
+    ThompsonTrial,
+    ab_test,
+    confidence_sequence,
+    effect_interval,
+    plan_ab_test,
+    prob_best,
+)
 from ailys.bandits._evidence_kernels import label_path, profile, trial_until, z_test_rejects
 from ailys.core.claim import clopper_pearson
 
@@ -94,7 +103,11 @@ def test_sample_sizes_of_the_specification(means, expected):
 
 
 def test_intervals_of_the_specification():
-    for (s, n), expected in {(27, 100): (0.142278, 0.430475), (0, 20): (0, 0.224006), (500, 1000): (0.442418, 0.557582)}.items():
+    for (s, n), expected in {
+        (27, 100): (0.142278, 0.430475),
+        (0, 20): (0, 0.224006),
+        (500, 1000): (0.442418, 0.557582),
+    }.items():
         assert confidence_sequence(s, n, 0.05) == pytest.approx(expected, abs=1e-6)
     low, high = confidence_sequence(np.array([1, 2, 2]), np.array([1, 2, 3]), 0.05, running=True)
     assert (np.diff(low) >= 0).all()
@@ -144,7 +157,12 @@ def test_effect_intervals_are_the_effects_of_plausible_pairs(a, b):
 def test_thompsons_probability():
     assert prob_best([(5, 7), (9, 4)])[1] == pytest.approx(0.926436936, abs=5e-10)
     rng = np.random.default_rng(0)
-    for posteriors in ([(5.5, 7), (9.25, 4)], [(2, 3), (4, 4), (1, 1)], [(2000.5, 3000), (2100, 3000)], [(1, 1000), (0.7, 2)]):
+    for posteriors in (
+        [(5.5, 7), (9.25, 4)],
+        [(2, 3), (4, 4), (1, 1)],
+        [(2000.5, 3000), (2100, 3000)],
+        [(1, 1000), (0.7, 2)],
+    ):
         found = prob_best(posteriors)
         draws = np.array([rng.beta(a, b, 400_000) for a, b in posteriors])
         share = np.bincount(draws.argmax(axis=0), minlength=len(posteriors)) / 400_000
@@ -273,7 +291,11 @@ def write(tmp_path, text):
         ("arm,y\na,1\nb,0\nc,1\n", {"propensity": 0.5}, "one probability describes two arms"),
         ("arm,y\na,1\nb,0\n", {"propensity": {"a": 0.5, "b": 0.25, "c": 0.25}}, "no trial of the arms c"),
         ("arm,y\na,1\nb,0\n", {"propensity": {"a": 1.0}}, "says nothing of the arms b"),
-        ("arm,y,p,q\na,1,.5,.6\nb,0,.5,.5\n", {"propensity": {"a": "p", "b": "q"}}, "line 2: the propensities do not sum"),
+        (
+            "arm,y,p,q\na,1,.5,.6\nb,0,.5,.5\n",
+            {"propensity": {"a": "p", "b": "q"}},
+            "line 2: the propensities do not sum",
+        ),
         ("arm,y\na,1\nb,0\n", {"control": "z"}, "control 'z'"),
         ("arm,y\na,1\nb,0\n", {"alpha": 2}, "alpha must lie"),
         ("arm,y\na,1\nb,0\n", {"alternative": "less"}, "alternative must be"),

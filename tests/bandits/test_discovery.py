@@ -48,7 +48,8 @@ def experts_of(size):
 @pytest.mark.parametrize(("size", "expected"), [(125, (0.233, 0.388, 0.598)), (1000, (0.300, 0.461, 0.649))])
 def test_good_ucb_approaches_the_oracle(size, expected):
     runs = [
-        discover(experts_of(size), lambda item: item is not None, budget=4 * size, rng=seed).history / size for seed in range(20)
+        discover(experts_of(size), lambda item: item is not None, budget=4 * size, rng=seed).history / size
+        for seed in range(20)
     ]
     found = np.mean(runs, axis=0)[[size - 1, 2 * size - 1, 4 * size - 1]]
     assert found == pytest.approx(expected, abs=0.015 if size >= 1000 else 0.03)
@@ -151,7 +152,9 @@ def test_the_grid_survives_any_single_outage_and_not_every_double_one(grid):
 def test_good_ucb_finds_more_dangerous_pairs_than_turns_do(grid):
     experts = grid.experts()
     found = {
-        rule: np.mean([len(discover(experts, grid.is_dangerous, budget=1000, rule=rule, rng=s).found) for s in range(4)])
+        rule: np.mean(
+            [len(discover(experts, grid.is_dangerous, budget=1000, rule=rule, rng=s).found) for s in range(4)]
+        )
         for rule in ("good-ucb", "uniform")
     }
     assert found["good-ucb"] > 1.1 * found["uniform"]

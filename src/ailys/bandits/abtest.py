@@ -80,7 +80,7 @@ class ABTestResult(Answer):
             "method": self.method,
         }
         for arm, (total, n) in self.counts.items():
-            facts[f"arm_{arm}"] = f"{total:g} / {n}" if np.isscalar(total) else f"{list(total)} / {n}"
+            facts[f"arm_{arm}"] = f"{total:g} / {n}" if isinstance(total, (int, float)) else f"{list(total)} / {n}"
             if arm in self.intervals:
                 low, high = self.intervals[arm]
                 facts[f"arm_{arm}"] += f", mean in [{low:.4g}, {high:.4g}] at all times"
@@ -141,7 +141,9 @@ def _check_alternative(alternative: str, n_arms: int, binary: bool) -> None:
     if alternative not in ("two-sided", "greater"):
         raise ValueError(f"alternative must be 'two-sided' or 'greater'; got {alternative!r}")
     if alternative == "greater" and (n_arms != 2 or not binary):
-        raise ValueError("alternative='greater' compares the second arm with the first: it needs two arms and outcomes 0 and 1")
+        raise ValueError(
+            "alternative='greater' compares the second arm with the first: it needs two arms and outcomes 0 and 1"
+        )
 
 
 def ab_test(
@@ -226,7 +228,9 @@ def _summarise(trials: TrialData, path: np.ndarray, alpha: float, alternative: s
         interval = effect_interval(first, second, alpha)
         if binary:
             fixed = fixed_sample_tests(first, second)
-    method = "label e-process" + ("" if trials.categories is None else f" on the categories {', '.join(trials.categories)}")
+    method = "label e-process" + (
+        "" if trials.categories is None else f" on the categories {', '.join(trials.categories)}"
+    )
     return ABTestResult(
         math.exp(min(best, 709.0)), math.exp(-best), intervals, effect, interval, table, method,
         "reject" if best >= -math.log(alpha) else "continue", alpha, alternative,
@@ -250,7 +254,9 @@ def _from_counts(counts: Mapping[Any, tuple[float, int]], alpha: float, alternat
         except (TypeError, ValueError):
             ok = False
         if not ok:
-            raise ValueError(f"arm {name!r} needs (sum of outcomes, number of trials >= 1) with outcomes in [0, 1]; got {counts[name]!r}")
+            raise ValueError(
+                f"arm {name!r} needs (sum of outcomes, number of trials >= 1) with outcomes in [0, 1]; got {counts[name]!r}"
+            )
         table[name] = (float(s), int(n))
     binary = all(s == int(s) for s, _ in table.values())
     _check_alternative(alternative, len(arms), binary)
@@ -327,7 +333,9 @@ class ABTest(Agent):
     ) -> None:
         kind = as_family(family)
         if kind.name not in ("bernoulli", "bounded"):
-            raise ValueError(f"an A/B test takes outcomes 0 and 1 ('bernoulli') or in an interval ('bounded'); got {kind.name!r}")
+            raise ValueError(
+                f"an A/B test takes outcomes 0 and 1 ('bernoulli') or in an interval ('bounded'); got {kind.name!r}"
+            )
         n = int(arms) if isinstance(arms, (int, np.integer)) else len(arms)
         self.alpha = check_delta(alpha, "alpha")
         _check_alternative(alternative, n, kind.name == "bernoulli")
@@ -479,7 +487,9 @@ class ABTest(Agent):
 
     def _extra(self) -> dict[str, Any]:
         if self._allocator is not None and not isinstance(self._allocator, ThompsonTrial):
-            raise ValueError("a test with an allocator of your own cannot be stored; use ThompsonTrial or fixed propensities")
+            raise ValueError(
+                "a test with an allocator of your own cannot be stored; use ThompsonTrial or fixed propensities"
+            )
         return {
             "n": self._n.tolist(), "s": self._s.tolist(), "turn": self._turn, "log_e": self._log_e, "best": self._best,
             "given": {str(k): v for k, v in self._given.items()}, "held": {str(k): list(v) for k, v in self._held.items()},
@@ -502,5 +512,7 @@ def check_chances(chances: Any, n_arms: int) -> np.ndarray:
             raise ValueError(f"one probability describes two arms; {n_arms} arms need one for each")
         array = np.array([1 - array, array])
     if array.shape != (n_arms,) or not np.isfinite(array).all() or (array <= 0).any() or abs(array.sum() - 1) > 1e-9:
-        raise ValueError(f"the probabilities of {n_arms} arms must be positive and sum to 1; got {np.round(array, 6).tolist()}")
+        raise ValueError(
+            f"the probabilities of {n_arms} arms must be positive and sum to 1; got {np.round(array, 6).tolist()}"
+        )
     return array / array.sum()

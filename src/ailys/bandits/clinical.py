@@ -12,7 +12,7 @@ import numpy as np
 __all__ = ["ThompsonTrial", "prob_best"]
 
 
-def prob_best(posteriors: Sequence[tuple[float, float]]) -> np.ndarray:
+def prob_best(posteriors: Sequence[tuple[float, float]] | np.ndarray) -> np.ndarray:
     """Probability that each arm has the largest mean, under independent Beta posteriors.
 
     Two arms with whole parameters have a finite sum; otherwise the integral of ``f_a prod F_b`` is taken by

@@ -112,7 +112,7 @@ def oracle_weights(means: Any, family: Family | str = "bernoulli", epsilon: floa
     weights, times, best = np.empty_like(flat), np.empty(len(flat)), np.empty(len(flat), np.int64)
     eps = epsilon / family.scale
     map_oracle(flat, eps, family.code, family.sigma, weights, times, best)
-    objective = np.array([_objective(m, w, b, eps, family) for m, w, b in zip(flat, weights, best, strict=True)])
+    objective = np.array([_objective(m, w, int(b), eps, family) for m, w, b in zip(flat, weights, best, strict=True)])
     shape = array.shape[:-1]
     if np.isinf(times).any():
         warnings.warn("several arms share the best mean: no number of draws tells them apart", stacklevel=2)

@@ -216,11 +216,21 @@ def discover(
         item = experts[i](streams[i])
         n_found += agent.tell(i, item, bool(is_interesting(item)))
         history.append(n_found)
-        if target_missing_mass is not None and agent.t % 16 == 0 and (agent.missing_mass_bound(delta) <= target_missing_mass).all():
+        if (
+            target_missing_mass is not None
+            and agent.t % 16 == 0
+            and (agent.missing_mass_bound(delta) <= target_missing_mass).all()
+        ):
             met = True
             break
     return DiscoveryResult(
-        agent.found, agent.counts.copy(), np.array(history, np.int64), agent.missing_mass_bound(delta), agent.missing_mass, met, delta
+        agent.found,
+        agent.counts.copy(),
+        np.array(history, np.int64),
+        agent.missing_mass_bound(delta),
+        agent.missing_mass,
+        met,
+        delta,
     )
 
 

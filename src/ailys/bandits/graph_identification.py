@@ -79,7 +79,7 @@ class _Geometry:
 def _root(energy: Any, R: float, n: int) -> np.ndarray:
     """Multipliers with ``energy = R``, by bisection of their logarithms; the side of energy <= R."""
     low, high = np.full(n, -46.0), np.full(n, 46.0)
-    for _ in range(80):
+    for _ in range(44):
         middle = 0.5 * (low + high)
         above = energy(np.exp(middle)) > R
         low, high = np.where(above, middle, low), np.where(above, high, middle)
@@ -197,7 +197,7 @@ class SpectralTaS(Agent):
     R : ``mu' L mu <= R``
     family : "gaussian(sigma)"
     delta : probability of a wrong answer
-    update_every : rounds between two ascents of the weights
+    update_every : rounds between two ascents of the weights, and between two looks at the evidence
     prior : precision ``kappa (L + lam I)`` of the prior, (kappa, lam); default: energy R, scale one along constants
 
     Examples
@@ -284,7 +284,7 @@ class SpectralTaS(Agent):
 
     def _observe(self, arm: int, reward: float) -> None:
         super()._observe(arm, reward)
-        if self._answer is None and self.counts.min() > 0:
+        if self._answer is None and self.counts.min() > 0 and (self.t + 1) % self.update_every == 0:
             best, evidence = self.evidence()
             if evidence > math.log(1 / self.delta):
                 self._answer = best
@@ -297,7 +297,9 @@ class SpectralTaS(Agent):
     def recommend(self) -> Recommendation:
         """The best node, with its confidence once stopped."""
         if self.t == 0:
-            raise ValueError("nothing has been observed yet: tell at least one outcome before asking for a recommendation")
+            raise ValueError(
+                "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
+            )
         best, evidence = self.evidence()
         proof = None
         if self._answer is not None:
@@ -307,7 +309,10 @@ class SpectralTaS(Agent):
                 f"the answer is the best node with probability at least {1 - self.delta:g}",
                 level=1 - self.delta,
                 values={"delta": self.delta, "R": self.R, "n_samples": self.t},
-                assumptions=(f"mu' L mu is at most {self.R:g}", f"independent Gaussian noise of scale {self.family.sigma:g}"),
+                assumptions=(
+                    f"mu' L mu is at most {self.R:g}",
+                    f"independent Gaussian noise of scale {self.family.sigma:g}",
+                ),
                 source="docs/bandits, section 'Graph bandits'",
             )
         confidence = None if proof is None else 1 - self.delta

@@ -101,7 +101,9 @@ class _SpectralAgent(Agent):
         from .agent import Recommendation
 
         if self.t == 0:
-            raise ValueError("nothing has been observed yet: tell at least one outcome before asking for a recommendation")
+            raise ValueError(
+                "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
+            )
         return Recommendation(self.label(int(np.argmax(self._estimate))), None, 0.0, False, self.t)
 
     def _argmax(self, index: np.ndarray) -> int:
@@ -178,7 +180,7 @@ class SpectralUCB(_SpectralAgent):
         self.regret_bound = float(extra["regret_bound"])
 
     def _proof(self) -> Guarantee | None:
-        if self.m < 1 or self.C == "estimate" or self.J < self.n_arms or self.family.name == "bounded":
+        if self.m < 1 or self.C == "estimate" or self.n_arms > self.J or self.family.name == "bounded":
             return None
         return Guarantee(
             "regret-bound",
@@ -203,7 +205,9 @@ class SpectralTS(_SpectralAgent):
                  noise: float = 1.0, v: float | None = None, lam: float = 0.01, rho: float = 1.0, J: int | None = None,
                  actions: Sequence[Any] | None = None, log: str | Path | None = None) -> None:  # fmt: skip
         self.v = None if v is None else check_number(v, "v", strict=True)
-        super().__init__(W, n_arms, family, rng, log, noise=noise, lam=lam, rho=rho, J=J, actions=actions, own={"v": self.v})
+        super().__init__(
+            W, n_arms, family, rng, log, noise=noise, lam=lam, rho=rho, J=J, actions=actions, own={"v": self.v}
+        )
 
     def _choose(self) -> int:
         scale = (self.v or self.noise) / self.family.scale
@@ -266,12 +270,14 @@ class SpectralEliminator(_SpectralAgent):
         from .agent import Recommendation
 
         if self.t == 0:
-            raise ValueError("nothing has been observed yet: tell at least one outcome before asking for a recommendation")
+            raise ValueError(
+                "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
+            )
         best = int(np.argmax(np.where(self.active, self._estimate, -np.inf)))
         return Recommendation(self.label(best), None, 0.0, False, self.t, proof=self._proof())
 
     def _proof(self) -> Guarantee | None:
-        if self.J < self.n_arms:
+        if self.n_arms > self.J:
             return None
         return Guarantee(
             "delta-correct",

@@ -162,7 +162,7 @@ class IdentificationAgent(Agent):
         self._eps = self.epsilon / self.family.scale
         self._answer: int | None = None
 
-    def _kernel(self) -> tuple[Any, ...]:
+    def _kernel(self) -> Any:
         return self.rule, CODES[self.threshold], self._constants, self.family.code, self.family.sigma, self._eps
 
     def _choose(self) -> int:

@@ -101,7 +101,9 @@ def plan_ab_test(
     if not 0 < baseline < 1:
         raise ValueError(f"baseline must lie strictly between 0 and 1; got {baseline!r}")
     if lift == 0 or not 0 < baseline + lift < 1:
-        raise ValueError(f"baseline + lift must lie strictly between 0 and 1 and lift not be 0; got {baseline!r} + {lift!r}")
+        raise ValueError(
+            f"baseline + lift must lie strictly between 0 and 1 and lift not be 0; got {baseline!r} + {lift!r}"
+        )
     if alternative not in ("two-sided", "greater"):
         raise ValueError(f"alternative must be 'two-sided' or 'greater'; got {alternative!r}")
     if alternative == "greater" and lift < 0:
@@ -121,5 +123,16 @@ def plan_ab_test(
     ranks = np.sort(shown)
     quantiles = {share: float(ranks[math.ceil(share * len(ranks)) - 1]) for share in (0.5, 0.8, 0.9)}
     return ABTestPlan(
-        p, lift, alpha, power, alternative, fixed, float(times.mean()), quantiles, float(done.mean()), limit, len(runs), times
+        p,
+        lift,
+        alpha,
+        power,
+        alternative,
+        fixed,
+        float(times.mean()),
+        quantiles,
+        float(done.mean()),
+        limit,
+        len(runs),
+        times,
     )

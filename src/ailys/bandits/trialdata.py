@@ -142,7 +142,7 @@ def _check_columns(wanted: list[str], have: list[str], name: str) -> None:
 def _is_missing(cell: Any) -> bool:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return True
-    return isinstance(cell, str) and cell.strip().lower() in _MISSING or str(cell) in ("NaT", "<NA>")
+    return (isinstance(cell, str) and cell.strip().lower() in _MISSING) or str(cell) in ("NaT", "<NA>")
 
 
 def _where(lines: list[int]) -> str:
@@ -176,7 +176,9 @@ def _outcomes(cells: list[Any], lines: list[int], name: str, column: str) -> tup
             )
         return values, None
     if len(words) < len(cells):
-        raise ValueError(f"{name}, {_where([lines[i] for i in words])}: {cells[words[0]]!r} among numbers in column {column!r}")
+        raise ValueError(
+            f"{name}, {_where([lines[i] for i in words])}: {cells[words[0]]!r} among numbers in column {column!r}"
+        )
     names = sorted({str(cell) for cell in cells})
     if len(names) > 50:
         raise ValueError(f"{name}: column {column!r} has {len(names)} different words; expected outcomes")
@@ -194,14 +196,22 @@ def _order(cells: list[Any], lines: list[int], name: str, column: str) -> np.nda
 
 
 def _chances(
-    propensity: Any, columns: Mapping[str, list[Any]], keep: list[int], lines: list[int], labels: np.ndarray, arms: list[Any], name: str
+    propensity: Any,
+    columns: Mapping[str, list[Any]],
+    keep: list[int],
+    lines: list[int],
+    labels: np.ndarray,
+    arms: list[Any],
+    name: str,
 ) -> np.ndarray:
     from .abtest import check_chances
 
     n = len(arms)
     if isinstance(propensity, str):
         if n != 2:
-            raise ValueError(f"{name}: one column of propensities describes two arms; for {n} give a column for each arm")
+            raise ValueError(
+                f"{name}: one column of propensities describes two arms; for {n} give a column for each arm"
+            )
         received = _probabilities(columns[propensity], keep, lines, name, propensity)
         chances = np.empty((len(keep), 2))
         rows = np.arange(len(keep))
@@ -214,7 +224,9 @@ def _chances(
             return check_chances(parts, n)[None]
         chances = np.column_stack(
             [
-                _probabilities(columns[part], keep, lines, name, part) if isinstance(part, str) else np.full(len(keep), part)
+                _probabilities(columns[part], keep, lines, name, part)
+                if isinstance(part, str)
+                else np.full(len(keep), part)
                 for part in parts
             ]
         )
@@ -229,5 +241,7 @@ def _probabilities(cells: list[Any], keep: list[int], lines: list[int], name: st
     values = [_number(cells[i]) for i in keep]
     wrong = [lines[i] for i, v in zip(keep, values, strict=True) if v is None or not 0 < v < 1]
     if wrong:
-        raise ValueError(f"{name}, {_where(wrong)}: propensities in column {column!r} must lie strictly between 0 and 1")
+        raise ValueError(
+            f"{name}, {_where(wrong)}: propensities in column {column!r} must lie strictly between 0 and 1"
+        )
     return np.array(values, float)
