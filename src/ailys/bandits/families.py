@@ -176,7 +176,7 @@ def kl_divergence(p: Any, q: Any, family: Family | str = "bernoulli") -> Any:
     family = as_family(family)
     p, q = np.broadcast_arrays(family.check_means(p, "p"), family.check_means(q, "q"))
     out = np.empty(p.shape)
-    map_kl(np.ravel(family.to_unit(p)), np.ravel(family.to_unit(q)), out.reshape(-1), family.code, family.sigma)
+    map_kl(_flat(family.to_unit(p)), _flat(family.to_unit(q)), out.reshape(-1), family.code, family.sigma)
     return out if out.ndim else out[()]
 
 
@@ -187,7 +187,7 @@ def _bound(p: Any, level: Any, family: Family | str, upper: bool) -> Any:
         raise ValueError(f"the level of an index must be >= 0; got {levels[~(levels >= 0)].ravel()[0]!r}")
     out = np.empty(means.shape)
     flat = out.reshape(-1)
-    map_bound(np.ravel(family.to_unit(means)), np.ravel(levels), flat, family.code, family.sigma, upper)
+    map_bound(_flat(family.to_unit(means)), _flat(levels), flat, family.code, family.sigma, upper)
     out = family.from_unit(out)
     return out if out.ndim else out[()]
 
@@ -243,7 +243,7 @@ def mixture_log_regret(total: Any, n: Any, family: Family | str = "bernoulli") -
         raise ValueError("a sum of exponential rewards is positive")
     out = np.empty(unit.shape)
     map_mixture_regret(
-        np.ravel(np.minimum(unit, ns) if family.code == 0 else unit), np.ravel(ns), out.reshape(-1), family.code
+        _flat(np.minimum(unit, ns) if family.code == 0 else unit), _flat(ns), out.reshape(-1), family.code
     )
     return out if out.ndim else out[()]
 
@@ -265,3 +265,8 @@ def lai_robbins(means: Sequence[float] | np.ndarray, family: Family | str = "ber
     gaps = array.max() - array
     worse = gaps > 0
     return float(np.sum(gaps[worse] / kl_divergence(array[worse], array.max(), family)))
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    """A vector of its own for the kernels, also from a broadcast view."""
+    return np.array(values, dtype=float).reshape(-1)

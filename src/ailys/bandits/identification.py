@@ -167,7 +167,7 @@ class IdentificationAgent(Agent):
 
     def _choose(self) -> int:
         return int(
-            kernels.choose_arm(
+            kernels.choose_arm(  # type: ignore[call-arg]
                 *self._kernel(), self._own_options, self.t, self.counts, self.sums, self._work, self._warm, self._queue,
                 self._ints, self.rng,
             )
@@ -176,7 +176,7 @@ class IdentificationAgent(Agent):
     def _observe(self, arm: int, reward: float) -> None:
         super()._observe(arm, reward)
         if self._answer is None:
-            answer = kernels.stop_answer(*self._kernel(), self.t + 1, self.counts, self.sums, self._work, self._ints)
+            answer = kernels.stop_answer(*self._kernel(), self.t + 1, self.counts, self.sums, self._work, self._ints)  # type: ignore[call-arg]
             self._answer = int(answer) if answer >= 0 else None
 
     @property

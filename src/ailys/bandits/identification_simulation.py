@@ -217,7 +217,7 @@ def _replicates(
 def play_compiled(agent: Any, means: np.ndarray, keys: np.ndarray, max_steps: int) -> tuple[int, int]:
     """A run of a fresh agent in the kernels: draws and answer (-1 if it had not stopped)."""
     unit = np.asarray(agent.family.to_unit(means), float)
-    draws, answer = kernels.play_until(
+    draws, answer = kernels.play_until(  # type: ignore[call-arg]
         *agent._kernel(), agent._own_options, unit, keys, max_steps, agent.counts, agent.sums, agent._work, agent._warm,
         agent._queue, agent._ints, agent.rng,
     )  # fmt: skip
