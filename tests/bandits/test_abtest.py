@@ -172,7 +172,7 @@ def test_thompsons_probability():
 
 
 def test_a_trial_that_adapts_sends_more_patients_to_the_better_arm():
-    test, rng = ABTest(["placebo", "drug"], allocator=ThompsonTrial(), rng=0), np.random.default_rng(1)
+    test, rng = ABTest(["placebo", "drug"], ThompsonTrial(), rng=0), np.random.default_rng(1)
     for _ in range(400):
         arm = test.assign()
         test.record(arm, int(rng.random() < {"placebo": 0.2, "drug": 0.6}[arm]))

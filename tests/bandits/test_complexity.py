@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -164,3 +165,34 @@ def test_delta_is_checked():
     for wrong in (0, 1, -0.1, 2, "a"):
         with pytest.raises(ValueError, match="delta must lie"):
             sample_lower_bound(1.0, wrong)
+
+
+@pytest.mark.parametrize("means", [FIRST, SECOND, [0.9, 0.85, 0.1, 0.6]])
+def test_weights_agree_with_a_solution_in_forty_digits(means):
+    """Theorem 5 of the paper by plain bisection in multiple precision."""
+    mpmath.mp.dps = 40
+    mu = [mpmath.mpf(m) for m in means]  # the floats themselves
+    best = means.index(max(means))
+    rivals = [a for a in range(len(mu)) if a != best]
+
+    def d(p, q):
+        return p * mpmath.log(p / q) + (1 - p) * mpmath.log((1 - p) / (1 - q))
+
+    def middle(y, a):
+        low, high = mu[a], mu[best]
+        for _ in range(120):
+            m = (low + high) / 2
+            above = d(mu[best], m) + (mu[best] - m) / (m - mu[a]) * d(mu[a], m) > y
+            low, high = (m, high) if above else (low, m)
+        return (low + high) / 2
+
+    low, high = mpmath.mpf(0), min(d(mu[best], mu[a]) for a in rivals)
+    for _ in range(110):
+        y = (low + high) / 2
+        total = sum(d(mu[best], middle(y, a)) / d(mu[a], middle(y, a)) for a in rivals)
+        low, high = (y, high) if total < 1 else (low, y)
+    x = {a: (mu[best] - middle(y, a)) / (middle(y, a) - mu[a]) for a in rivals} | {best: mpmath.mpf(1)}
+    scale = sum(x.values())
+    answer = oracle_weights(means)
+    assert answer.T_star == pytest.approx(float(scale / y), rel=1e-13)
+    assert answer.weights == pytest.approx([float(x[a] / scale) for a in range(len(mu))], abs=1e-13)

@@ -17,7 +17,7 @@ Source: the papers cited in each module, and the page of the documentation.
 
 from __future__ import annotations
 
-from .abtest import ABTest, ABTestResult, ab_test
+from .abtest import ABTestResult, ab_test
 from .agent import Agent, Recommendation
 from .clinical import ThompsonTrial, prob_best
 from .complexity import OracleWeights, characteristic_time, oracle_weights, sample_lower_bound
@@ -64,6 +64,7 @@ from .policies import (
     PolicyResult,
     Thompson,
 )
+from .runningtest import ABTest
 from .simulation import RegretResult, simulate
 from .thresholds import glr_statistic, glr_threshold
 from .treebandits import HCT, HOO, POO

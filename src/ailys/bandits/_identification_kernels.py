@@ -116,8 +116,9 @@ def _update_weights(rule, family, sigma, eps, options, t, counts, sums, work, wa
                 # a need not be a right answer at the observed means: then weights of the nearest instance where it is
                 if means[a] + eps <= means.max():
                     means[a] = means.max() - 0.5 * eps
-                answer_weights(means, a, eps, family, sigma, work[WEIGHTS], warm)
-                return
+                if answer_weights(means, a, eps, family, sigma, work[WEIGHTS], warm) < np.inf:
+                    return
+                break
     oracle(means, eps, family, sigma, work[WEIGHTS], warm)
 
 
@@ -226,7 +227,7 @@ def _frank_wolfe_weights(family, sigma, t, counts, sums):  # type: ignore[no-unt
     best = int(np.argmax(means))
     a, b, f = np.zeros(n), np.zeros(n), np.full(n, np.inf)
     for j in range(n):
-        if j != best and means[j] < means[best]:
+        if j != best and means[best] - means[j] > 1e-9 * max(1.0, abs(means[best])):
             x1, xj = counts[best] / t, counts[j] / t
             m = (x1 * means[best] + xj * means[j]) / (x1 + xj)
             a[j], b[j] = kl(means[best], m, family, sigma), kl(means[j], m, family, sigma)

@@ -99,7 +99,7 @@ def _joint_newton(y, y_max, low, high, mean, means, answer, eps, family, sigma):
             coupled += share_slope[j] * residual[j] * inverse[j]
             pivot += share_slope[j] * inverse[j]
         step = (1.0 - total - coupled) / pivot
-        small = abs(step) <= 1e-13 * y
+        small = abs(step) <= 1e-8 * y  # convergence is quadratic: after this step the error is at the level of rounding
         y += step
         if not 0.0 < y < y_max:
             return False, start
@@ -107,7 +107,7 @@ def _joint_newton(y, y_max, low, high, mean, means, answer, eps, family, sigma):
             if j != answer:
                 move = (residual[j] + step) * inverse[j]
                 trial[j] += move
-                small = small and abs(move) <= 1e-13 * (high[j] - low[j])
+                small = small and abs(move) <= 1e-8 * min(trial[j] - low[j], high[j] - trial[j])
                 if not low[j] < trial[j] < high[j]:
                     return False, start
         if small:
@@ -261,6 +261,22 @@ def _gaussian_weights(means, answer, eps, sigma, y_max, weights):  # type: ignor
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _unresolved(means, time, weights, warm):  # type: ignore[no-untyped-def]
+    """Whether the gaps were too small for the arithmetic; then weights are uniform on the arms that look tied."""
+    if time < np.inf and weights.sum() > 0.5:
+        return False
+    top = means.max()
+    tied = 0
+    for j in range(means.size):
+        weights[j] = 1.0 if top - means[j] <= 1e-9 * max(1.0, abs(top)) else 0.0
+        tied += int(weights[j])
+    for j in range(means.size):
+        weights[j] /= tied
+    warm[0] = -1.0
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def oracle(means, eps, family, sigma, weights, warm):  # type: ignore[no-untyped-def]
     """Best weights over all correct answers; returns (characteristic time, answer).
 
@@ -280,7 +296,8 @@ def oracle(means, eps, family, sigma, weights, warm):  # type: ignore[no-untyped
             for j in range(n):
                 weights[j] = 1.0 / tied if means[j] == means[best] else 0.0
             return np.inf, best
-        return answer_weights(means, best, 0.0, family, sigma, weights, warm), best
+        time = answer_weights(means, best, 0.0, family, sigma, weights, warm)
+        return (np.inf if _unresolved(means, time, weights, warm) else time), best
     trial = np.empty(n)
     cold = np.empty(n + 2)
     found, chosen = np.inf, best
@@ -292,6 +309,8 @@ def oracle(means, eps, family, sigma, weights, warm):  # type: ignore[no-untyped
         if time < found:
             found, chosen = time, i
             weights[:] = trial
+    if not found < np.inf:
+        _unresolved(means, np.inf, weights, warm)
     return found, chosen
 
 

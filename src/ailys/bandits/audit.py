@@ -9,7 +9,6 @@ import numpy as np
 from ..core.claim import Claim
 from ._evidence_kernels import profile, trial_until
 from ._weights_kernels import pair_cost
-from .abtest import ABTest
 from .agent import Agent
 from .clinical import ThompsonTrial
 from .complexity import oracle_weights
@@ -37,6 +36,7 @@ from .intervals import confidence_sequence
 from .levelsets import LevelSet, MinimumTest
 from .maximize import maximize
 from .policies import IMED, KLUCB, MOSS, UCB, BayesUCB, EmpiricalKLUCB, Thompson
+from .runningtest import ABTest
 from .simulation import play_compiled, replicate_streams
 
 __all__ = ["CLAIMS"]

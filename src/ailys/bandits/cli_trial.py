@@ -12,7 +12,7 @@ import typer
 from ..core.console import Json, SeedOption, print_json, show
 
 if TYPE_CHECKING:
-    from .abtest import ABTest
+    from .runningtest import ABTest
 
 trial_app = typer.Typer(no_args_is_help=True)
 

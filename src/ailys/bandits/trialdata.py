@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["TrialData", "read_trials"]
+__all__ = ["TrialData", "check_chances", "read_trials"]
 
 _TRUE, _FALSE = {"true", "yes", "t", "y"}, {"false", "no", "f", "n"}
 _MISSING = {"", "na", "nan", "n/a", "null", "none", "."}
@@ -204,8 +204,6 @@ def _chances(
     arms: list[Any],
     name: str,
 ) -> np.ndarray:
-    from .abtest import check_chances
-
     n = len(arms)
     if isinstance(propensity, str):
         if n != 2:
@@ -245,3 +243,19 @@ def _probabilities(cells: list[Any], keep: list[int], lines: list[int], name: st
             f"{name}, {_where(wrong)}: propensities in column {column!r} must lie strictly between 0 and 1"
         )
     return np.array(values, float)
+
+
+def check_chances(chances: Any, n_arms: int) -> np.ndarray:
+    """Assignment probabilities of all arms; None stands for equal ones, a number for that of the second of two arms."""
+    if chances is None:
+        return np.full(n_arms, 1 / n_arms)
+    array = np.asarray(chances, dtype=float)
+    if array.ndim == 0:
+        if n_arms != 2:
+            raise ValueError(f"one probability describes two arms; {n_arms} arms need one for each")
+        array = np.array([1 - array, array])
+    if array.shape != (n_arms,) or not np.isfinite(array).all() or (array <= 0).any() or abs(array.sum() - 1) > 1e-9:
+        raise ValueError(
+            f"the probabilities of {n_arms} arms must be positive and sum to 1; got {np.round(array, 6).tolist()}"
+        )
+    return array / array.sum()
