@@ -323,14 +323,15 @@ def test_level_sets_are_found_and_their_time_is_the_formula():
     assert clopper_pearson(wrong, 60, 1 - 1e-6)[0] <= 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("means", "answer"), [([0.3, 0.7, 0.8], True), ([0.65, 0.7, 0.8], False)])
 def test_murphy_sampling_answers_the_question(means, answer):
     wrong = 0
-    for seed in range(40):
+    for seed in range(20):
         path = run(bandits.MinimumTest(3, theta=0.5, delta=0.1, rng=seed), Arms(means, rng=seed), 50_000)
         assert path.stopped
         wrong += path.agent.recommend().action is not answer
-    assert clopper_pearson(wrong, 40, 1 - 1e-6)[0] <= 0.1
+    assert clopper_pearson(wrong, 20, 1 - 1e-6)[0] <= 0.1
 
 
 def test_a_fixed_budget_is_spent_near_the_threshold():

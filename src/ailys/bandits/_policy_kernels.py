@@ -227,15 +227,14 @@ def choose(policy, family, sigma, params, t, counts, sums, aux, values, repeats,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def observe(policy, family, arm, reward, counts, sums, aux, values, repeats, sizes, rng):  # type: ignore[no-untyped-def]
-    """Count a reward (in the units of the kernels) of an arm."""
+def observe(policy, family, arm, reward, coin, counts, sums, aux, values, repeats, sizes):  # type: ignore[no-untyped-def]
+    """Count a reward (in the units of the kernels) of an arm; ``coin`` is the reward made binary."""
     counts[arm] += 1
     sums[arm] += reward
     if policy == KLUCB:
         aux[arm, 0], aux[arm, 1] = np.inf, 0.0
     elif (policy in (THOMPSON, BAYES_UCB)) and family == BERNOULLI:
-        # a reward inside (0, 1) is replaced by a coin of the same mean: the posterior needs zeros and ones
-        aux[arm, 0] += (1.0 if rng.random() < reward else 0.0) if 0.0 < reward < 1.0 else reward
+        aux[arm, 0] += coin
     elif policy in (EMPIRICAL_KLUCB, EMPIRICAL_IMED):
         size = sizes[arm]
         i = np.searchsorted(values[arm, :size], reward)
@@ -258,7 +257,9 @@ def play(policy, family, sigma, params, means, law, keys, horizon, checkpoints, 
     for t in range(horizon):
         arm = choose(policy, family, sigma, params, t, counts, sums, aux, values, repeats, sizes, rng)
         reward = draw_reward(law, means[arm], sigma, keys[arm], counts[arm])
-        observe(policy, family, arm, reward, counts, sums, aux, values, repeats, sizes, rng)
+        observe(
+            policy, family, arm, reward, reward, counts, sums, aux, values, repeats, sizes
+        )  # rewards of `Arms` are binary
         lost += top - means[arm]
         if t < arms.size:
             arms[t] = arm

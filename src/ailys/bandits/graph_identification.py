@@ -313,7 +313,7 @@ class SpectralTaS(Agent):
                     f"mu' L mu is at most {self.R:g}",
                     f"independent Gaussian noise of scale {self.family.sigma:g}",
                 ),
-                source="docs/bandits, section 'Graph bandits'",
+                source="Documentation of bandits, section 'Graph bandits'",
             )
         confidence = None if proof is None else 1 - self.delta
         return Recommendation(

@@ -191,7 +191,7 @@ class SpectralUCB(_SpectralAgent):
                 f"sqrt(mu' (L + {self.lam:g} I) mu) is at most {self.C:g}",
                 f"noise is sub-Gaussian with scale {self.noise:g}",
             ),
-            source="Valko et al. 2014, Lemma 4; docs/bandits, section 'Graph bandits'",
+            source="Valko et al. 2014, Lemma 4; documentation of bandits, section 'Graph bandits'",
         )
 
 
@@ -289,7 +289,7 @@ class SpectralEliminator(_SpectralAgent):
                 f"noise is sub-Gaussian with scale {self.noise:g}",
                 "every draw of a phase is told before the next phase",
             ),
-            source="docs/bandits, section 'Graph bandits'",
+            source="Documentation of bandits, section 'Graph bandits'",
         )
 
     def _extra(self) -> dict[str, Any]:

@@ -239,7 +239,7 @@ class DOO(_Deterministic):
             f"no point of the box is better than the one found by more than {gap:.4g}",
             level=gap,
             assumptions=(f"the function is {known}", "its values are exact"),
-            source="Munos 2011 (DOO); docs/bandits, section 'Black boxes'",
+            source="Munos 2011 (DOO); documentation of bandits, section 'Black boxes'",
         )
 
 

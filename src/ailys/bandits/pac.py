@@ -151,5 +151,5 @@ class PACOptimizer(Optimizer):
             level=gap,
             values={"delta": self.delta, "epsilon": self.epsilon},
             assumptions=(f"the mean is {self.lipschitz:g}-Lipschitz", f"independent {noise}"),
-            source="docs/bandits, section 'Black boxes'",
+            source="Documentation of bandits, section 'Black boxes'",
         )

@@ -90,9 +90,13 @@ class CompiledPolicy(Agent):
         if self.policy >= kernels.EMPIRICAL_KLUCB and self._sizes[arm] == self._values.shape[1]:
             self._values = np.hstack([self._values, np.zeros_like(self._values)])
             self._repeats = np.hstack([self._repeats, np.zeros_like(self._repeats)])
+        coin = reward
+        if 0.0 < reward < 1.0 and self.family.code == 0 and self.policy in (kernels.THOMPSON, kernels.BAYES_UCB):
+            # the posterior needs zeros and ones: a coin of the same mean
+            coin = 1.0 if self.rng.random() < reward else 0.0
         kernels.observe(
-            self.policy, self.family.code, arm, reward, self.counts, self.sums, self._aux, self._values,
-            self._repeats, self._sizes, self.rng,
+            self.policy, self.family.code, arm, reward, coin, self.counts, self.sums, self._aux, self._values, self._repeats,
+            self._sizes,
         )  # fmt: skip
 
     def _extra(self) -> dict[str, Any]:
