@@ -148,16 +148,25 @@ def test_a_log_rebuilds_the_agent_and_catches_up_a_state_that_is_behind(tmp_path
     assert Agent.from_json(state).to_json() == agent.to_json().replace('"revision": 3', '"revision": 2')
     rebuilt = Agent.from_log(log)
     assert np.array_equal(rebuilt.counts, agent.counts)
-    assert rebuilt.ask() == Agent.from_json(state).ask() or True
+    assert rebuilt.rng.bit_generator.state == agent.rng.bit_generator.state
     lines = log.read_text().splitlines(keepends=True)
-    log.write_text(
-        "".join(lines[:10])
-        + lines[10].replace("tell", "ask").replace("ask", "tell", 1)[:-1]
-        + "9\n"
-        + "".join(lines[11:])
+    log.write_text("".join(lines) + "tell,99")  # a line that was never finished is left out
+    assert Agent.from_json(state).t == agent.t
+    event = next(
+        i
+        for i, line in enumerate(lines)
+        if line.startswith("tell") and line.endswith(f",1.0,,{line.rsplit(',', 1)[1]}")
     )
-    with pytest.raises(ValueError, match="line 11|does not match"):
+    lines[event] = lines[event].replace(",1.0,", ",0.0,")
+    log.write_text("".join(lines))
+    with pytest.raises(ValueError, match="does not match the digest"):
         Agent.from_json(state)
+    log.write_text("".join(lines[:5]))
+    with pytest.raises(ValueError, match="the state has seen"):
+        Agent.from_json(state)
+    log.write_text("".join(lines[:4]) + "sell,1,2,3,4,5\n")
+    with pytest.raises(ValueError, match="line 5: not an event"):
+        Agent.from_log(log)
     with pytest.raises(FileExistsError, match="another name for the log"):
         KLUCB(3, log=log)
 
