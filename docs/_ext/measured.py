@@ -56,8 +56,18 @@ def table(cases: dict[str, dict[str, float]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
 
 
+def plain_table(rows: list[dict]) -> str:
+    """Markdown table of records that share their keys."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [columns, [":---"] + ["---:"] * (len(columns) - 1)]
+    lines += [[str(row.get(column, "-")) for column in columns] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def page(measured: dict) -> str:
     """Markdown of a result: where and when it was measured, and a table for each kind of work."""
+    if "table" in measured:
+        return plain_table(measured["table"]) + "\n"
     kinds: dict[str, dict[str, dict[str, float]]] = {}
     for row in measured["rows"]:
         kind, _, case = row["group"].partition(": ")

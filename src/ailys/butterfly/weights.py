@@ -75,11 +75,15 @@ class Weights:
         if self.row is not None and self.row.ndim == 4:
             a, b, _, d = self.row.shape
             table = stack.reshape(n, a, b, d, cols)
-            stack = np.einsum("aikd,nakdm->naidm", self.row.astype(real), table).reshape(n, rows, cols)
+            blocks = self.row.astype(real).transpose(0, 3, 1, 2)  # a, d, b, b
+            product = blocks @ table.transpose(0, 1, 3, 2, 4)
+            stack = product.transpose(0, 1, 3, 2, 4).reshape(n, rows, cols)
         if self.col is not None and self.col.ndim == 4:
             a, c, _, d = self.col.shape
             table = stack.reshape(n, rows, a, c, d)
-            stack = np.einsum("nmakd,akjd->nmajd", table, self.col.astype(real)).reshape(n, rows, cols)
+            blocks = self.col.astype(real).transpose(0, 3, 1, 2)  # a, d, c, c
+            product = table.transpose(0, 2, 4, 1, 3) @ blocks
+            stack = product.transpose(0, 3, 1, 4, 2).reshape(n, rows, cols)
         return stack
 
     def undo(self, factors: list[Array], columns: Array | None) -> list[Array]:

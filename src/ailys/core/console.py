@@ -60,7 +60,9 @@ def show(answer: Answer, as_json: bool, **more: Any) -> None:
     rows = [(name, value) for name, value in {**answer.facts(), **more}.items() if not isinstance(value, list)]
     show_table(None, ("", ""), [(name.replace("_", " "), readable(value)) for name, value in rows], header=False)
     guarantee = answer.guarantee
-    _console().print(f"[bold]guarantee[/]  {guarantee}" if guarantee else "[bold]guarantee[/]  none is proved")
+    from rich.markup import escape
+
+    _console().print(f"[bold]guarantee[/]  {escape(str(guarantee)) if guarantee else 'none is proved'}")
 
 
 def print_json(report: Any) -> None:
@@ -73,13 +75,14 @@ def show_table(
 ) -> None:
     """Print a table."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, box=box.SIMPLE_HEAD if header else None, show_header=header, title_justify="left")
     for position, column in enumerate(columns):
         table.add_column(column, overflow="fold", style="dim" if not header and position == 0 else None)
     for row in rows:
-        table.add_row(*(readable(cell) for cell in row))
+        table.add_row(*(escape(readable(cell)) for cell in row))  # brackets are text, not markup
     _console().print(table)
 
 

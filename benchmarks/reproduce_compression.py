@@ -1,0 +1,299 @@
+"""Experiments of the compression page: real networks that ship inside packages, and layers on two threads.
+
+    python benchmarks/reproduce_compression.py [minilm] [curve] [crepe] [threads] [memory]
+
+Each part prints its table and writes it to docs/measured/compression-<part>.json. The curve takes five minutes for each
+of its points.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from ailys.compression import ButterflyLinear, compress, distill
+from ailys.compression.samples import SentenceEncoder, crepe, docstring_sentences, hear, minilm, tones
+
+MEASURED = Path(__file__).resolve().parent.parent / "docs" / "measured"
+TRAIN = ["numpy", "scipy.stats", "scipy.optimize", "scipy.special", "sklearn.linear_model", "sklearn.ensemble"]
+TRAIN += ["sklearn.preprocessing", "torch"]
+TEST = ["scipy.signal", "scipy.linalg", "sklearn.cluster", "sklearn.metrics"]
+
+
+def write(part: str, rows: list[dict]) -> None:
+    (MEASURED / f"compression-{part}.json").write_text(json.dumps({"table": rows}, indent=1) + "\n")
+
+
+class Sentences:
+    """The encoder, training sentences, and 400 others on which a smaller encoder is compared with it."""
+
+    def __init__(self) -> None:
+        self.encoder = minilm()
+        rng = np.random.default_rng(0)
+        train = docstring_sentences(TRAIN)
+        test = [s for s in docstring_sentences(TEST) if s not in set(train)]
+        self.train = [train[i] for i in rng.permutation(len(train))]
+        self.test = [test[i] for i in rng.permutation(len(test))[:400]]
+        self.true = self.encoder.encode(self.test)
+        self.calibration = self.encoder.batches(self.train[:384])
+
+    def compare(self, model) -> dict[str, float]:
+        """Cosine to the original embeddings, Spearman of pairwise similarities, agreement of nearest neighbours."""
+        found = self.encoder.encode(self.test, model)
+        before, after = self.true @ self.true.T, found @ found.T
+        pairs = np.triu_indices(len(found), 1)
+        spearman = spearmanr(before[pairs], after[pairs])[0]
+        for table in (before, after):
+            np.fill_diagonal(table, -2)
+        return {
+            "cosine": round(float((self.true * found).sum(1).mean()), 3),
+            "Spearman": round(float(spearman), 3),
+            "same nearest": round(float((before.argmax(1) == after.argmax(1)).mean()), 3),
+        }
+
+
+def encoder_layers(module, name: str) -> bool:
+    return name.startswith("encoder.")
+
+
+def ffn(module, name: str) -> bool:
+    return "intermediate" in name or (name.endswith("output.dense") and "attention" not in name)
+
+
+def part_minilm() -> None:
+    """F7: feed-forward layers at half their weights, all layers at three quarters, without training."""
+    data, rows = Sentences(), []
+    for title, layers, budget in (("feed-forward layers", ffn, 0.5), ("all 36 layers", encoder_layers, 0.75)):
+        for architecture in ("lowrank", "blocks:2", "blocks:4", "auto"):
+            for calibration in (None, data.calibration):
+                start = time.perf_counter()
+                result = compress(
+                    data.encoder.model, budget=budget, layers=layers, architecture=architecture, calibration=calibration
+                )
+                row = {
+                    "layers": title,
+                    "budget": budget,
+                    "architecture": architecture,
+                    "calibrated": "yes" if calibration else "no",
+                    "weights": result.params_after,
+                    **data.compare(result.model),
+                    "seconds": round(time.perf_counter() - start),
+                }
+                rows.append(row)
+                print(row, flush=True)
+                write("minilm", rows)
+
+
+# -- the smallest network -------------------------------------------------------------------------
+
+
+def int8(model):
+    """Weight-only rounding of the encoder's matrices to 8 bits, a scale for each row: what a file would hold."""
+    small = copy.deepcopy(model)
+    for name, module in small.named_modules():
+        if isinstance(module, torch.nn.Linear) and name.startswith("encoder."):
+            w = module.weight.data
+            scale = w.abs().amax(1, keepdim=True) / 127
+            module.weight.data = torch.round(w / scale) * scale
+    return small
+
+
+def pruned(model, kept: float):
+    """The largest weights of each of the encoder's matrices; a mask keeps the others at zero in training."""
+    small = copy.deepcopy(model)
+    for name, module in list(small.named_modules()):
+        if isinstance(module, torch.nn.Linear) and name.startswith("encoder."):
+            w = module.weight.data
+            threshold = w.abs().flatten().kthvalue(max(1, int((1 - kept) * w.numel()))).values
+            torch.nn.utils.parametrize.register_parametrization(module, "weight", _Mask(w.abs() > threshold))
+    return small
+
+
+class _Mask(torch.nn.Module):
+    def __init__(self, mask) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, w):
+        return w * self.mask
+
+
+def part_curve(seconds: float = 300.0) -> None:
+    """Quality against size with calibration and at most five minutes of distillation, and the rivals."""
+    data, rows = Sentences(), []
+    batches = data.encoder.batches(sorted(data.train[384:8384], key=len), 32)
+    dense = sum(
+        m.weight.numel()
+        for n, m in data.encoder.model.named_modules()
+        if isinstance(m, torch.nn.Linear) and n.startswith("encoder.")
+    )
+
+    def add(method: str, weights: int, size: float, model, trained: bool) -> None:
+        row = {
+            "method": method,
+            "encoder weights": weights,
+            "encoder MB": round(size / 1e6, 2),
+            "distilled": "yes" if trained else "no",
+        }
+        rows.append({**row, **data.compare(model)})
+        print(rows[-1], flush=True)
+        write("curve", rows)
+
+    add("original", dense, 4 * dense, data.encoder.model, False)
+    add("int8, a scale for each row", dense, dense + 4 * dense / 384, int8(data.encoder.model), False)
+    for budget in (0.6, 0.4, 0.25):
+        result = compress(data.encoder.model, budget=budget, layers=encoder_layers, calibration=data.calibration)
+        add("ailys, calibrated", result.params_after, 4 * result.params_after, result.model, False)
+        teach(result.model, data, batches, seconds)
+        add("ailys, calibrated", result.params_after, 4 * result.params_after, result.model, True)
+    for budget in (0.4,):
+        plain = compress(
+            data.encoder.model, budget=budget, layers=encoder_layers, architecture="lowrank", allocate="uniform"
+        )
+        add("low rank, plain", plain.params_after, 4 * plain.params_after, plain.model, False)
+        teach(plain.model, data, batches, seconds)
+        add("low rank, plain", plain.params_after, 4 * plain.params_after, plain.model, True)
+        # at equal bytes: four for a value and two for its column
+        kept = int(budget * dense * 4 / 6)
+        small = pruned(data.encoder.model, kept / dense)
+        add("pruned, largest weights", kept, 6 * kept, small, False)
+        teach(small, data, batches, seconds)
+        add("pruned, largest weights", kept, 6 * kept, small, True)
+
+
+def teach(model, data: Sentences, batches, seconds: float) -> None:
+    found = distill(
+        model,
+        data.encoder.model,
+        batches,
+        steps=10**6,
+        lr=1e-3,
+        max_seconds=seconds,
+        rng=0,
+        output=SentenceEncoder.embedding,
+    )
+    print(f"   {len(found.history)} steps in {found.seconds:.0f} s", flush=True)
+
+
+# -- a network with convolutions and ground truth ---------------------------------------------------
+
+
+def part_crepe() -> None:
+    """Pitch of synthetic tones, in cents, by the tiny network and its compressed versions."""
+    model = crepe("tiny")
+    sounds, pitch = tones(1500, rng=1)
+    listening, _ = tones(600, rng=2)
+    rows = []
+
+    def judge(method: str, small, weights: int) -> None:
+        with torch.no_grad():
+            cents = np.abs(1200 * np.log2(hear(small(sounds)) / pitch))
+        row = {
+            "method": method,
+            "weights": weights,
+            "median error, cents": round(float(np.median(cents)), 1),
+            "within 50 cents": round(float((cents < 50).mean()), 3),
+        }
+        rows.append(row)
+        print(row, flush=True)
+        write("crepe", rows)
+
+    layers = [f"conv{i}" for i in range(1, 7)] + ["classifier"]
+    judge("original", model, sum(model.get_submodule(name).weight.numel() for name in layers))
+    for budget in (0.7, 0.5, 0.3):
+        for name, calibration in (("plain", None), ("calibrated", list(listening.split(100)))):
+            result = compress(model, budget=budget, calibration=calibration)
+            judge(f"{name}, budget {budget:g}", result.model, result.params_after)
+            if calibration:
+                distill(result.model, model, list(listening.split(50)), steps=150, lr=1e-3, rng=0)
+                judge(f"calibrated, budget {budget:g}, 150 steps of distillation", result.model, result.params_after)
+
+
+# -- layers ---------------------------------------------------------------------------------------
+
+
+def best(work, seconds: float = 0.25) -> float:
+    """Least wall time of a call, over many."""
+    work()
+    least, stop = np.inf, time.perf_counter() + seconds
+    while time.perf_counter() < stop:
+        start = time.perf_counter()
+        work()
+        least = min(least, time.perf_counter() - start)
+    return least
+
+
+def part_threads() -> None:
+    """`torch.nn.Linear` over `ButterflyLinear`, wall time, on one and two threads."""
+    rows = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for n in (512, 768, 1024, 2048):
+            for text in ("monarch", "dyadic"):
+                if text == "dyadic" and n & (n - 1):
+                    continue
+                dense, small = torch.nn.Linear(n, n), ButterflyLinear(n, n, text)
+                row = {"threads": threads, "order": n, "chain": text}
+                for batch in (1, 2, 4, 8, 16, 32, 64, 128, 512):
+                    x, dy = torch.randn(batch, n, requires_grad=True), torch.randn(batch, n)
+
+                    def forward(layer, x=x):
+                        with torch.no_grad():
+                            layer(x)
+
+                    def step(layer, x=x, dy=dy):
+                        layer.zero_grad()
+                        x.grad = None
+                        layer(x).backward(dy)
+
+                    ratios = [
+                        best(functools.partial(work, dense)) / best(functools.partial(work, small))
+                        for work in (forward, step)
+                    ]
+                    row[f"{batch}"] = " / ".join(f"{r:.1f}" for r in ratios)
+                rows.append(row)
+                print(row, flush=True)
+                write("threads", rows)
+
+
+def _step_in_a_process(kind: str, n: int, batch: int) -> float:
+    """Megabytes by which a training step of a fresh layer raises the peak of a process, its input and gradient apart."""
+    from ailys.tour.runner import peak_memory
+
+    torch.set_num_threads(1)
+    build = {"nn.Linear": lambda n: torch.nn.Linear(n, n)}.get(kind, lambda n: ButterflyLinear(n, n, kind))
+    build(64)(torch.randn(40, 64, requires_grad=True)).sum().backward()  # compiles, loads libraries
+    x, dy = torch.randn(batch, n, requires_grad=True), torch.randn(batch, n)
+    before = peak_memory()
+    layer = build(n)
+    layer(x).backward(dy)
+    return (peak_memory() - before) / 1e6
+
+
+def part_memory() -> None:
+    """Peak memory of building a layer and taking a training step."""
+    import multiprocessing
+
+    rows = []
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for n, batch in ((2048, 512), (4096, 512)):
+            row = {"order": n, "batch": batch}
+            for kind in ("nn.Linear", "monarch", "dyadic"):
+                row[f"{kind}, MB"] = round(pool.apply(_step_in_a_process, (kind, n, batch)), 1)
+            rows.append(row)
+            print(row, flush=True)
+            write("memory", rows)
+
+
+if __name__ == "__main__":
+    parts = {name.removeprefix("part_"): function for name, function in globals().items() if name.startswith("part_")}
+    for name in sys.argv[1:] or parts:
+        parts[name]()

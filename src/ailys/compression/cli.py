@@ -1,0 +1,94 @@
+"""``ailys compression``: compress, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.console import Force, Json, Refused, print_json, progress, show, show_table
+
+app = typer.Typer(no_args_is_help=True, help="Trained networks made smaller, with the error of every layer.")
+
+
+@app.command()
+def compress(
+    weights: Annotated[Path, typer.Argument(help="State dict of a network in a .safetensors file.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write the compressed network (.safetensors).")],
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Weights that may remain in the selected layers: a fraction up to 1, or a number of them (> 1)."
+        ),
+    ] = None,
+    max_error: Annotated[float | None, typer.Option(help="Instead: largest relative error of a layer.")] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="Glob pattern of layer names, as 'encoder.*.dense'; may be given several times."),
+    ] = None,
+    architecture: Annotated[
+        str, typer.Option(help="auto, lowrank, monarch, blocks:4, or one chain for all: dyadic, monarch:r=2, ...")
+    ] = "auto",
+    allocate: Annotated[
+        str, typer.Option(help="global shares the budget among the layers; uniform does not.")
+    ] = "global",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Replace 2-D weights of a network by butterfly factors and print the error of each layer."""
+    from ..core.validation import writable_target
+    from .files import compress_file
+    from .plan import BudgetTooSmall, check_goal
+    from .report import table_rows
+
+    size = None if budget is None else int(budget) if budget > 1 and budget == int(budget) else budget
+    if budget is not None and 1 < budget < 100:
+        raise ValueError(f"--budget is a fraction up to 1, or a number of weights; {budget:g} weights is no network")
+    check_goal(size, max_error, allocate)
+    target = writable_target(out, overwrite=force)
+    with progress(silent=as_json) as display:
+        task = display.add_task("reading", total=None)
+        try:
+            result = compress_file(
+                weights,
+                target,
+                budget=size,
+                max_error=max_error,
+                layers=layers,
+                architecture=architecture,
+                allocate=allocate,
+                on_step=lambda text: display.update(task, description=text),
+            )
+        except BudgetTooSmall as fault:
+            raise Refused(str(fault)) from None
+    if not as_json:
+        show_table(None, *table_rows(result.layers))
+    show(result, as_json, written=str(target))
+
+
+@app.command()
+def report(
+    network: Annotated[Path, typer.Argument(help="File written by 'compress' or by save_compressed.")],
+    plot: Annotated[Path | None, typer.Option(help="Draw error and size of each layer (.png, .svg, .pdf).")] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Print what a compressed network holds: layers, errors, sizes."""
+    from ..core.validation import writable_target
+    from .files import read_compressed
+    from .report import table_rows
+
+    target = writable_target(plot, overwrite=force) if plot else None
+    result = read_compressed(network)
+    if target is not None:
+        from ..core.figures import save_figure, style
+        from .plots import plot_layers
+
+        with style():
+            save_figure(plot_layers(result.layers).figure, target)  # type: ignore[arg-type]
+    if as_json:
+        print_json({**result.to_dict(), **({"drawn": str(target)} if target else {})})
+        return
+    show_table(None, *table_rows(result.layers))
+    show(result, False, **({"drawn": str(target)} if target else {}))

@@ -1,0 +1,196 @@
+"""Compressed networks in safetensors files: the state dict as tensors, chains and reports in the metadata.
+
+Any reader of safetensors can open them. Tensors that share memory are written once; the metadata says under which other
+names they go.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..butterfly.architecture import Chain
+from ..core.files import atomic_write
+from .report import LayerReport
+
+__all__ = ["Record", "load_compressed", "read_record", "save_compressed", "write_record"]
+
+_FORMAT = "ailys.compression"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the metadata of a compressed network says.
+
+    ``modules`` maps the name of each replaced layer to ``{"kind", "chain", "perm"}``; ``aliases`` a name to the tensor that holds
+    its numbers; ``layers`` are the reports of the compression, if they were kept.
+    """
+
+    modules: Mapping[str, Mapping[str, Any]]
+    aliases: Mapping[str, str]
+    layers: tuple[LayerReport, ...]
+
+    def to_metadata(self) -> dict[str, str]:
+        """The metadata of the file."""
+        content = {
+            "version": _VERSION,
+            "modules": self.modules,
+            "aliases": self.aliases,
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
+        return {_FORMAT: json.dumps(content), "format": "pt"}
+
+
+def read_record(path: str | Path) -> tuple[Record, list[str]]:
+    """The record of a compressed network and the names of its tensors; other files get a sentence that names them."""
+    path = Path(path)
+    with opened(path) as file:
+        text, names = (file.metadata() or {}).get(_FORMAT), list(file.keys())
+    if text is None:
+        raise ValueError(f"{path}: a safetensors file, but not a compressed network (no {_FORMAT!r} metadata)")
+    try:
+        content = json.loads(text)
+        if content["version"] > _VERSION:
+            raise ValueError(f"{path}: written by a newer version of ailys (format {content['version']}); update ailys")
+        modules = {
+            str(name): {"kind": str(m["kind"]), "chain": Chain(m["chain"]), "perm": bool(m["perm"])}
+            for name, m in content["modules"].items()
+        }
+        layers = tuple(LayerReport.from_dict(layer) for layer in content["layers"])
+        return Record(modules, {str(k): str(v) for k, v in content["aliases"].items()}, layers), names
+    except (KeyError, TypeError, AttributeError, IndexError, json.JSONDecodeError) as fault:
+        raise ValueError(f"{path}: the metadata of the compressed network is damaged ({fault})") from fault
+
+
+def opened(path: Path, framework: str = "numpy") -> Any:
+    """An open safetensors file; other files get a sentence."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        return safe_open(path, framework=framework)
+    except (SafetensorError, OSError, ValueError) as fault:
+        raise ValueError(f"{path}: not a safetensors file, or cut short ({fault})") from fault
+
+
+def write_record(path: str | Path, tensors: Mapping[str, Any], record: Record) -> Path:
+    """Write tensors (of NumPy or of PyTorch) with the record, at once or not at all."""
+    if any(hasattr(tensor, "detach") for tensor in tensors.values()):
+        from safetensors.torch import save_file
+    else:
+        from safetensors.numpy import save_file  # type: ignore[assignment]
+    with atomic_write(path) as temporary:
+        save_file(dict(tensors), temporary, metadata=record.to_metadata())
+    return Path(path)
+
+
+def save_compressed(model: Any, path: str | Path, *, layers: Iterable[LayerReport] = ()) -> Path:
+    """Write a network with butterfly layers; `load_compressed` gives it back, to the bit.
+
+    Parameters
+    ----------
+    model : `torch.nn.Module`
+    path : a .safetensors file; an existing one is replaced, at once or not at all
+    layers : the reports of a `CompressionResult`, kept in the metadata
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: a compressed network is a .safetensors file; give a name that ends so")
+    modules = {}
+    for name, module in _butterflies(model).items():
+        modules[name] = {
+            "kind": _kind(module),
+            "chain": [list(p) for p in module.chain],
+            "perm": module.perm is not None,
+        }
+    tensors: dict[str, Any] = {}
+    aliases: dict[str, str] = {}
+    owners: dict[tuple[Any, ...], str] = {}
+    for name, tensor in model.state_dict().items():
+        key = tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+        if tensor.numel() and key in owners:
+            aliases[name] = owners[key]
+            continue
+        owners[key] = name
+        tensors[name] = tensor.detach().cpu().contiguous().clone()
+    return write_record(path, tensors, Record(modules, aliases, tuple(layers)))
+
+
+def load_compressed(path: str | Path, model: Any) -> Any:
+    """A network written by `save_compressed`.
+
+    Parameters
+    ----------
+    path : the .safetensors file
+    model : a freshly built network of the original architecture; its replaced layers are rebuilt, all its numbers are
+        those of the file. It is changed and returned.
+
+    Raises
+    ------
+    ValueError
+        A file that is not a compressed network, or a model that does not fit it.
+    """
+    from .layers import ButterflyConv2d, ButterflyLinear, torch
+    from .selection import replace_module
+
+    path = Path(path)
+    record, _ = read_record(path)
+    with opened(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name, entry in record.modules.items():
+        try:
+            old = model.get_submodule(name)
+        except AttributeError:
+            raise ValueError(
+                f"{path}: the model has no layer {name!r}; build the architecture that was compressed"
+            ) from None
+        expected = torch.nn.Conv2d if entry["kind"] == "conv2d" else torch.nn.Linear
+        if not isinstance(old, expected):
+            raise ValueError(
+                f"{path}: {name!r} is a {type(old).__name__}, the file was made from a {expected.__name__}"
+            )
+        new = (ButterflyConv2d if entry["kind"] == "conv2d" else ButterflyLinear).like(old, entry["chain"])
+        new.to_empty(device=old.weight.device)
+        new.train(old.training)
+        if entry["perm"]:
+            new.perm = torch.zeros(entry["chain"].shape[1], dtype=torch.long, device=old.weight.device)
+        if name:
+            replace_module(model, name, new)
+        else:
+            model = new
+    state = {**tensors, **{name: tensors[owner] for name, owner in record.aliases.items() if owner in tensors}}
+    for name, tensor in model.state_dict().items():
+        if name in state and tensor.dtype != state[name].dtype and name.rpartition(".factors.")[0] in record.modules:
+            model.get_submodule(name.rpartition(".factors.")[0]).to(state[name].dtype)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as fault:
+        first = next((line.strip() for line in str(fault).splitlines()[1:]), str(fault))
+        raise ValueError(f"{path}: the model does not fit the file: {first}") from None
+    return model
+
+
+def _butterflies(model: Any) -> dict[str, Any]:
+    from .layers import ButterflyConv2d, ButterflyLinear
+
+    return {
+        name: module
+        for name, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, (ButterflyLinear, ButterflyConv2d))
+    }
+
+
+def _kind(module: Any) -> str:
+    from .layers import ButterflyConv2d
+
+    return "conv2d" if isinstance(module, ButterflyConv2d) else "linear"
+
+
+def names_like(names: Sequence[str], count: int = 3) -> str:
+    """A few names as examples."""
+    return ", ".join(map(repr, list(names)[:count])) or "none"

@@ -1,0 +1,198 @@
+"""``ailys quantization``: rank-one, chain, curve, inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.console import Force, Json, Out, print_json, progress, show, show_table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+app = typer.Typer(no_args_is_help=True, help="Factors in few bits: rescaled before they are rounded.")
+
+Bits = Annotated[str, typer.Option("--bits", help="Significant bits, or a format: 4, e4m3, bfloat16, int4, ...")]
+Factors = Annotated[
+    Path, typer.Argument(help="Factors: an .npz of 4-D arrays in order, or a file of 'butterfly factorize --out'.")
+]
+Plot = Annotated[Path | None, typer.Option(help="Draw a figure (.png, .svg, .pdf).")]
+
+
+@app.command(name="rank-one")
+def rank_one(
+    x: Annotated[Path, typer.Argument(help="Vector in a .npy file.")],
+    y: Annotated[Path, typer.Argument(help="Vector in a .npy file.")],
+    bits: Bits = "4",
+    free_scale: Annotated[
+        bool, typer.Option("--free-scale", help="Allow a real scale, as integer grids have.")
+    ] = False,
+    sampled: Annotated[bool, typer.Option("--sampled", help="Compare 16384 scalings instead of all.")] = False,
+    out: Out = None,
+    plot: Plot = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """The best rounding of x y^H; --out writes an .npz with x_hat, y_hat and scale."""
+    import numpy as np
+
+    from ..core.figures import save_figure
+    from ..core.files import atomic_write
+    from ..core.validation import read_array, writable_target
+    from . import quantize_rank_one
+
+    target = writable_target(_with_suffix(out, ".npz"), overwrite=force) if out else None
+    figure = writable_target(plot, overwrite=force) if plot else None
+    method = "sampled" if sampled else "exact"
+    with progress(silent=as_json) as display:
+        display.add_task("comparing roundings", total=None)
+        answer = quantize_rank_one(read_array(x), read_array(y), bits, free_scale=free_scale, method=method)
+    if target is not None:
+        with atomic_write(target) as temporary, temporary.open("wb") as file:
+            np.savez(file, x_hat=answer.x_hat, y_hat=answer.y_hat, scale=answer.scale)
+    if figure is not None:
+        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
+    show(answer, as_json, **_written(target, figure))
+
+
+@app.command()
+def chain(
+    factors: Factors,
+    bits: Bits = "4",
+    method: Annotated[
+        str, typer.Option(help="rtn, pairwise, left_to_right, right_to_left, beam, or auto: the best of them.")
+    ] = "auto",
+    beam: Annotated[int, typer.Option(min=1, help="Scalings kept for each column by 'beam'.")] = 16,
+    no_scale: Annotated[bool, typer.Option("--no-scale", help="No real scale of the product.")] = False,
+    out: Out = None,
+    plot: Plot = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Round the factors of a product, and write them packed (.safetensors)."""
+    from ..core.figures import save_figure
+    from ..core.validation import writable_target
+    from . import quantize_chain
+
+    target = writable_target(_with_suffix(out, ".safetensors"), overwrite=force) if out else None
+    figure = writable_target(plot, overwrite=force) if plot else None
+    given = _read_factors(factors)
+    with progress(silent=as_json) as display:
+        display.add_task("rounding", total=None)
+        answer = quantize_chain(given, bits, method=method, beam=beam, scale=not no_scale)
+    if target is not None:
+        answer.save(target)
+    if figure is not None:
+        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
+    more: dict[str, Any] = _written(target, figure)
+    if target is not None:
+        more["bytes_on_disk"] = target.stat().st_size
+    show(answer, as_json, **more)
+
+
+@app.command()
+def curve(
+    factors: Factors,
+    bits: Annotated[
+        str, typer.Option("--bits", help="Range of significant bits, as 2:10 (both ends), or 2,4,8.")
+    ] = "2:8",
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "rtn,pairwise,left_to_right,beam",
+    plot: Plot = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Error against bits for several methods, and the bits that they save."""
+    from ..core.figures import save_figure
+    from ..core.validation import writable_target
+    from . import precision_bits_curve
+
+    ts = _range(bits)
+    figure = writable_target(plot, overwrite=force) if plot else None
+    given = _read_factors(factors)
+    with progress(silent=as_json) as display:
+        display.add_task("rounding", total=None)
+        answer = precision_bits_curve(given, ts, [word.strip() for word in methods.split(",") if word.strip()])
+    if figure is not None:
+        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
+    if as_json:
+        print_json({**answer.to_dict(), **_written(None, figure)})
+        return
+    rows = [[t, *(answer.errors[name][i] for name in answer.errors)] for i, t in enumerate(answer.ts)]
+    show_table("relative error by significant bits", ["t", *answer.errors], rows)
+    show(answer, False, **_written(None, figure))
+
+
+@app.command()
+def inspect(
+    quantized: Annotated[Path, typer.Argument(help="File written by 'chain --out'.")],
+    plot: Plot = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Print what a file of quantized factors holds."""
+    from ..core.figures import save_figure
+    from ..core.validation import writable_target
+    from . import QuantizedChain
+
+    figure = writable_target(plot, overwrite=force) if plot else None
+    answer = QuantizedChain.load(quantized)
+    if figure is not None:
+        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
+    size = quantized.stat().st_size
+    codes = ", ".join(f"{code.width}" for code in answer.codes)
+    show(answer, as_json, bits_of_an_entry=codes, bytes_on_disk=size, **_written(None, figure))
+
+
+def _written(target: Path | None, figure: Path | None) -> dict[str, str]:
+    found = {"written": target, "drawn": figure}
+    return {name: str(path) for name, path in found.items() if path is not None}
+
+
+def _read_factors(path: Path) -> Any:
+    """Factors in an .npz (in the order of the archive), in a .npy (one factor), or a saved factorization."""
+    import numpy as np
+
+    from ..butterfly import ButterflyFactorization
+    from ..core.validation import read_array
+
+    if path.suffix == ".safetensors":
+        return ButterflyFactorization.load(path)
+    if path.suffix != ".npz":
+        return [read_array(path)]
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays: list[np.ndarray] = [archive[name] for name in archive.files]
+    except Exception as fault:  # zipfile, zlib and NumPy each have errors of their own
+        raise ValueError(f"{path}: not a NumPy .npz archive of numbers, or cut short ({fault})") from fault
+    if not arrays:
+        raise ValueError(f"{path}: the archive is empty; expected the factors, one array each (numpy.savez)")
+    return arrays
+
+
+def _range(text: str) -> list[int]:
+    """``2:10`` (both ends included) or ``2,4,8``."""
+    low, colon, high = text.partition(":")
+    words = [low, high] if colon else text.split(",")
+    if not all(word.strip().isascii() and word.strip().isdecimal() for word in words):
+        raise ValueError(f"--bits must be a range such as 2:10 or a list such as 2,4,8; got {text!r}")
+    numbers = [int(word) for word in words]
+    if not colon:
+        return numbers
+    if not 1 <= numbers[0] <= numbers[1] <= 53:
+        raise ValueError(f"--bits must go upwards from 1 to 53 at most; got {text!r}")
+    return list(range(numbers[0], numbers[1] + 1))
+
+
+def _with_suffix(path: Path, suffix: str) -> Path:
+    """The path with the suffix that its content has, where the user gave none."""
+    if not path.name:
+        raise ValueError("--out needs the name of a file")
+    if path.suffix == "":
+        return path.with_suffix(suffix)
+    if path.suffix != suffix:
+        raise ValueError(f"{path}: the result is a {suffix} file; give a name that ends in {suffix}")
+    return path

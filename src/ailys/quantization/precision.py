@@ -1,0 +1,147 @@
+"""`precision_bits_curve`: error against significant bits, and how many bits a method saves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.answer import Answer
+from ..core.guarantee import Guarantee
+from .chain import quantize_chain
+from .formats import FloatFormat
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["PrecisionCurve", "precision_bits_curve"]
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionCurve(Answer):
+    """Errors and bits of several methods at several numbers of significant bits.
+
+    Attributes
+    ----------
+    ts : significant bits
+    errors : method -> relative errors, one for each of ``ts``
+    total_bits : method -> all stored bits, one for each of ``ts``
+    """
+
+    ts: tuple[int, ...]
+    errors: Mapping[str, tuple[float, ...]]
+    total_bits: Mapping[str, tuple[int, ...]]
+    error_kind: str
+
+    def facts(self) -> Mapping[str, Any]:
+        """Slopes, and the bits saved at the middle of the range."""
+        middle = self.ts[len(self.ts) // 2]
+        facts: dict[str, Any] = {"ts": ", ".join(map(str, self.ts))}
+        for name in self.errors:
+            facts[f"slope_{name}"] = self.slope(name)
+            if name != "rtn" and "rtn" in self.errors:
+                facts[f"bits_saved_by_{name}_at_t_{middle}"] = self.bits_saved(middle, name)
+                facts[f"total_bits_saved_by_{name}_at_t_{middle}"] = self.total_saved(middle, name)
+        facts["curves"] = [
+            {"method": name, "t": t, "error": error, "bits": bits}
+            for name in self.errors
+            for t, error, bits in zip(self.ts, self.errors[name], self.total_bits[name], strict=True)
+        ]
+        return facts
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """The errors are exact; slopes and savings are fits to them."""
+        if self.error_kind != "exact":
+            return None
+        return Guarantee(
+            "exact-error",
+            "each error is that of the rounded factors themselves, exactly; savings are read off the curves",
+            None,
+            {f"slope_{name}": self.slope(name) for name in self.errors},
+            ("exact arithmetic: rounding adds about 1e-14 of each error",),
+            "docs, quantization, section 'What is guaranteed'",
+        )
+
+    def slope(self, method: str) -> float:
+        """Slope of log2(error) in t by least squares; nan with fewer than two errors above rounding."""
+        t, e = np.array(self.ts, float), np.array(self.errors[method])
+        keep = e > 1e-14
+        return float(np.polyfit(t[keep], np.log2(e[keep]), 1)[0]) if keep.sum() > 1 else float("nan")
+
+    def bits_saved(self, t: int, method: str) -> float:
+        """Significant bits that the method needs less for the error that "rtn" has with ``t``.
+
+        Interpolated in log2(error); nan if the curve does not reach that error.
+        """
+        return float(t - self._crossing(t, method, np.array(self.ts, float)))
+
+    def total_saved(self, t: int, method: str) -> float:
+        """The share of all stored bits (signs, exponents, fractions, headers) saved at the same error."""
+        bits = np.array(self.total_bits[method], float)
+        reference = self.total_bits["rtn"][self.ts.index(t)]
+        return float(1 - self._crossing(t, method, bits) / reference)
+
+    def _crossing(self, t: int, method: str, sizes: np.ndarray) -> float:
+        """The size at which the curve of the method has the error of plain rounding with t."""
+        if "rtn" not in self.errors or t not in self.ts:
+            raise ValueError(f"the curve needs 'rtn' and t = {t} among its points; it has t = {self.ts}")
+        wanted = self.errors["rtn"][self.ts.index(t)]
+        e = np.array(self.errors[method])
+        if not (e.min() <= wanted <= e.max()) or wanted <= 0 or e.min() <= 0:
+            return float("nan")
+        order = np.argsort(e)
+        return float(np.interp(np.log2(wanted), np.log2(e[order]), sizes[order]))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Error against t with the fitted slopes."""
+        from .plots import plot_curve
+
+        return plot_curve(self, ax)
+
+
+def precision_bits_curve(
+    factors: Any,
+    ts: Sequence[int],
+    methods: Sequence[str] = ("rtn", "pairwise", "left_to_right", "beam"),
+    *,
+    beam: int = 16,
+    n_jobs: int | None = None,
+) -> PrecisionCurve:
+    """Quantize the same chain with several methods at several numbers of significant bits.
+
+    Parameters
+    ----------
+    factors : what `quantize_chain` takes
+    ts : significant bits
+    methods : as in `quantize_chain`; "beam" is left out for complex factors
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> from ailys.butterfly import Chain
+    >>> factors = [rng.standard_normal(tuple(p)) for p in Chain.dyadic(32)]
+    >>> curve = precision_bits_curve(factors, range(2, 7), ("rtn", "left_to_right"))
+    >>> bool(curve.bits_saved(6, "left_to_right") > 1)
+    True
+    """
+    from .chain_input import chain_input
+
+    sizes = tuple(dict.fromkeys(FloatFormat(t).t for t in ts))
+    if chain_input(factors).factors[0].dtype.kind == "c":
+        methods = [name for name in methods if name != "beam"]
+    if not sizes or not methods:
+        raise ValueError("precision_bits_curve needs a number of bits and a method ('beam' takes real factors only)")
+    answers = {
+        name: [quantize_chain(factors, t, method=name, beam=beam, n_jobs=n_jobs) for t in sizes] for name in methods
+    }
+    kinds = {a.error_kind for column in answers.values() for a in column}
+    return PrecisionCurve(
+        ts=sizes,
+        errors={name: tuple(a.error for a in column) for name, column in answers.items()},
+        total_bits={name: tuple(a.bits.total for a in column) for name, column in answers.items()},
+        error_kind="exact" if kinds == {"exact"} else "estimate",
+    )

@@ -1,0 +1,142 @@
+"""The product of a chain in PyTorch: every way to it against the dense matrix, gradients of both orders."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ailys.butterfly import Chain
+from ailys.compression import chain_linear
+from ailys.compression import chain_product as ways
+from tests.butterfly.conftest import chains, dense_product
+
+CHAINS = [
+    Chain.monarch((24, 36)),
+    Chain.dyadic(32),
+    Chain.low_rank((6, 10), 3),
+    Chain.dense((5, 7)),
+    Chain.radix(64, (8, 4, 2)),
+    Chain.monarch((32, 64), rank=3),
+    Chain([(2, 3, 2, 4), (4, 2, 2, 2)]),
+    Chain([(1, 3, 5, 4)]),
+    Chain([(1, 2, 70, 2), (2, 70, 3, 1)]),
+]
+
+
+def _random(chain, batch, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()
+
+    return [draw(*p) for p in chain], draw(batch, chain.shape[1]), draw(chain.shape[0])
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=str)
+@pytest.mark.parametrize("way", [ways._Rows, ways._Tiles, ways._Stages])
+@pytest.mark.parametrize("batch", [1, 2, 17, 40])
+def test_every_way_gives_the_product_and_its_gradients(chain, way, batch):
+    factors, x, bias = _random(chain, batch)
+    W = torch.from_numpy(dense_product([f.detach().numpy() for f in factors]))
+    with torch.no_grad():
+        y, inner = way.forward(x, bias, factors)
+        dy = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(1))
+        dx, dw = way.backward(x, factors, inner, dy, True, True)
+    assert torch.allclose(y, x @ W.T + bias, atol=1e-11)
+    reference = ways._plain(x, factors, bias)
+    expected = torch.autograd.grad(reference, [x, *factors], dy)
+    assert torch.allclose(reference, y, atol=1e-11)
+    for found, true in zip([dx, *dw], expected, strict=True):
+        assert torch.allclose(found, true, atol=1e-10)
+
+
+@given(chains(), st.integers(1, 50), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_any_chain_and_batch_agrees_with_the_dense_matrix(chain, batch, seed):
+    factors, x, bias = _random(chain, batch, seed=seed)
+    W = torch.from_numpy(dense_product([f.detach().numpy() for f in factors]))
+    assert torch.allclose(chain_linear(x, factors, bias), x @ W.T + bias, atol=1e-9)
+
+
+@pytest.mark.parametrize("chain", CHAINS[:5], ids=str)
+def test_first_and_second_derivatives(chain):
+    factors, x, bias = _random(chain, 3)
+    inputs = (x, bias, *factors)
+
+    def function(x, bias, *factors):
+        return chain_linear(x, factors, bias)
+
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
+
+
+def test_only_what_is_wanted_gets_a_gradient():
+    factors, x, bias = _random(Chain.monarch(16), 3)
+    frozen = [f.detach() for f in factors]
+    chain_linear(x, frozen, bias).sum().backward()
+    assert x.grad is not None
+    assert bias.grad is not None
+    factors[0].requires_grad_(False)
+    chain_linear(x.detach(), factors, None).sum().backward()
+    assert factors[0].grad is None
+    assert factors[1].grad is not None
+    only_bias = bias.detach().requires_grad_()
+    chain_linear(x.detach(), frozen, only_bias).sum().backward()
+    assert torch.allclose(only_bias.grad, torch.full_like(bias, 3))
+
+
+def test_empty_batches_leading_axes_and_strided_inputs():
+    factors, x, bias = _random(Chain.monarch((24, 36)), 20)
+    W = torch.from_numpy(dense_product([f.detach().numpy() for f in factors]))
+    assert chain_linear(x[:0], factors, bias).shape == (0, 24)
+    assert chain_linear(x.reshape(4, 5, 36), factors, bias).shape == (4, 5, 24)
+    assert chain_linear(x[0], factors, bias).shape == (24,)
+    for strided in (x[::2], x.detach().t().contiguous().t()):
+        y = chain_linear(strided, factors, bias)
+        assert torch.allclose(y, strided @ W.T + bias)
+        assert y.is_contiguous()
+    mixed = [f.detach().transpose(1, 2).contiguous().transpose(1, 2) for f in factors]
+    assert torch.allclose(chain_linear(x, mixed, bias), x @ W.T + bias)
+
+
+def test_two_threads_give_the_same_result():
+    torch.set_num_threads(2)
+    factors, x, bias = _random(Chain.dyadic(64), 4000)
+    chain_linear(x, factors, bias).sum().backward()
+    reference = ways._plain(x, factors, bias)
+    expected = torch.autograd.grad(reference.sum(), [x, *factors])
+    for tensor, true in zip([x, *factors], expected, strict=True):
+        assert torch.allclose(tensor.grad, true, atol=1e-8)
+
+
+def test_half_precision_complex_numbers_and_autocast_take_the_plain_way():
+    chain = Chain.monarch(16)
+    for dtype in (torch.float16, torch.bfloat16, torch.complex64):
+        factors, x, bias = _random(chain, 4, torch.complex64 if dtype.is_complex else torch.float32)
+        true = chain_linear(x, factors, bias)
+        found = chain_linear(x.to(dtype), [f.to(dtype) for f in factors], bias.to(dtype))
+        assert found.dtype == dtype
+        assert (found.to(true.dtype) - true).abs().max() < 0.05 * true.abs().max()
+    factors, x, bias = _random(chain, 4, torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert chain_linear(x, factors, bias).dtype == torch.bfloat16
+
+
+def test_functional_transforms():
+    factors, x, bias = _random(Chain.monarch(16), 4)
+    frozen = [f.detach() for f in factors]
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda v: chain_linear(v[None], frozen, bias.detach())[0]))(x.detach())
+    W = torch.from_numpy(dense_product([f.numpy() for f in frozen]))
+    assert torch.allclose(jacobian[2], W)
+
+
+def test_the_input_is_not_changed_and_the_result_is_new():
+    factors, x, bias = _random(Chain.dyadic(16), 30)
+    before = copy.deepcopy(x.detach())
+    y = chain_linear(x.detach(), [f.detach() for f in factors], bias.detach())
+    y += 1
+    assert torch.equal(x.detach(), before)
+    assert np.isfinite(y.numpy()).all()

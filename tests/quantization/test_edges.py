@@ -1,0 +1,91 @@
+"""Inputs at the edges of double precision: exact answers or sentences, never warnings, infinities or NaN."""
+
+import numpy as np
+import pytest
+
+from ailys.core.claim import check_claim
+from ailys.quantization import Codebook, audit, precision_bits_curve, quantize_chain, quantize_rank_one
+
+pytestmark = pytest.mark.filterwarnings("error")
+LARGE = np.array([1e200, 2e200])
+
+
+@pytest.mark.parametrize("x", [[1e308, 1e308], [5e-324, 5e-324], [1, 1e-308, 1e308], [1.5e-310, 3], [0.0, 1e-300]])
+@pytest.mark.parametrize("fmt", [1, 5, "e4m3", "float16", "bfloat16", "e2m1"])
+def test_vectors_of_any_size(x, fmt):
+    answer = quantize_rank_one(x, [1.0, 1e-5], fmt)
+    assert np.isfinite(answer.x_hat).all()
+    assert np.isfinite(answer.y_hat).all()
+    assert 0 <= answer.error <= answer.error_rtn + 1e-15
+    assert answer.error < 1
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: quantize_rank_one(LARGE, [1.0, 2], "int4"), "free_scale"),
+        (lambda: quantize_rank_one(LARGE, LARGE, "int4", free_scale=True), "overflows double precision"),
+        (lambda: quantize_rank_one(LARGE, LARGE, "e4m3"), "overflows double precision"),
+        (lambda: quantize_chain([np.full((1, 2, 2, 1), 1e-320)] * 2, 4), "range of double precision"),
+        (lambda: precision_bits_curve([np.full((1, 2, 2, 1), 1j)] * 2, (2,), ("beam",)), "real factors only"),
+    ],
+)
+def test_what_double_precision_cannot_hold_gets_a_sentence(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_free_scales_may_be_tiny():
+    answer = quantize_rank_one(LARGE * 1e-300, LARGE * 1e-300, "int4", free_scale=True)
+    assert answer.error < 1e-14
+    assert answer.toarray()[0, 0] == pytest.approx(1e-200)
+
+
+@pytest.mark.parametrize("fmt", [1, 3, "e4m3", "int4", [3, "int4", "e4m3"], Codebook([1, 2, 3]), Codebook([-1, 0, 5])])
+def test_chains_with_entries_far_apart(fmt):
+    x = np.ones((1, 2, 2, 1))
+    x[0, 0, 0, 0] = 1e-250
+    answer = quantize_chain([x, x * 1e-200, x * 1e200], fmt)
+    assert 0 <= answer.error <= answer.error_rtn
+    assert np.isfinite(answer.toarray()).all()
+
+
+def test_a_zero_or_one_factor_is_no_trouble():
+    for fmt in ("int4", Codebook([-1, 1]), 3):
+        answer = quantize_chain([np.zeros((1, 2, 2, 1)), np.ones((1, 2, 2, 1))], fmt)
+        assert (answer.error, answer.toarray().any()) == (0, False)
+    assert quantize_chain([np.full((1, 1, 1, 1), 0.3)], 1).error < 1e-15
+
+
+@pytest.mark.parametrize("claim", audit.CLAIMS, ids=lambda claim: claim.name)
+def test_claims_hold_in_a_few_trials(claim):
+    assert check_claim(claim, 6, rng=1).verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "spoil"),
+    [
+        ("rank-one", "quantize_rank_one", lambda f: lambda x, y, t: f(x, y, t, method="sampled", weights=1 + np.arange(len(x)) * 9.0)),
+        ("codebook", "quantize_rank_one", lambda f: lambda x, y, b: _higher(f(x, y, b))),
+        ("chains", "quantize_chain", lambda f: lambda factors, fmt: _higher(f(factors, fmt))),
+        ("two-factors", "quantize_chain", lambda f: lambda factors, t, scale: _claimed(f(factors, t, method="rtn", scale=scale))),
+        ("paths", "single_path", lambda f: lambda chain: True),
+        ("packing", "unpack", lambda f: lambda *a: f(*a) * (1 + 2**-30)),
+    ],
+)  # fmt: skip
+def test_a_spoiled_implementation_is_caught(monkeypatch, name, target, spoil):
+    monkeypatch.setattr(audit, target, spoil(getattr(audit, target)))
+    claim = next(one for one in audit.CLAIMS if one.name == name)
+    assert check_claim(claim, 15 if name == "chains" else 60, rng=0).verdict == "broken"
+
+
+def _higher(answer):
+    from dataclasses import replace
+
+    return replace(answer, error=answer.error * 1.3 + 1e-3)
+
+
+def _claimed(answer):
+    from dataclasses import replace
+
+    return replace(answer, excess=1.0)
