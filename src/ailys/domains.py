@@ -9,4 +9,5 @@ DOMAINS: dict[str, str] = {
     "butterfly": "Matrices as products of sparse butterfly factors, with the error of the best possible one.",
     "compression": "Trained networks made smaller by butterfly layers, with the error of every layer.",
     "quantization": "Factors in few bits: rescaled before rounding, with their exact error and size.",
+    "bandits": "A/B tests that may be watched, best arms, discovery, graphs and black boxes, with proved stopping rules.",
 }
