@@ -21,6 +21,8 @@ torch = require("torch", extra="networks", purpose="distillation")
 
 __all__ = ["Distillation", "distill"]
 
+_RISE = 0.05  # of the training, in which the learning rate rises to its largest value
+
 
 @dataclass(frozen=True, eq=False)
 class Distillation(Answer):
@@ -52,7 +54,7 @@ def distill(
     batches: Iterable[Any],
     *,
     steps: int = 100,
-    lr: float = 1e-3,
+    lr: float = 3e-4,
     match: str = "output",
     rng: Seed = None,
     output: Callable[[Any, Any], Any] | None = None,
@@ -105,9 +107,8 @@ def distill(
                 done = max(done, (time.perf_counter() - start) / max_seconds)
                 if done >= 1:
                     break
-            optimizer.param_groups[0]["lr"] = (
-                lr * min(1.0, (step + 1) / max(1, steps // 20)) * 0.5 * (1 + math.cos(math.pi * done))
-            )
+            rise = min(1.0, max(done, (step + 1) / steps) / _RISE)
+            optimizer.param_groups[0]["lr"] = lr * rise * 0.5 * (1 + math.cos(math.pi * done))
             with torch.no_grad():
                 aim = _flat(values(teacher, given[index]))
             found = _flat(values(student, given[index]))
