@@ -337,3 +337,110 @@ def test_reports_read_well(network):
     record = result.to_dict()
     assert record["layers"][0]["guarantee"]["kind"] in ("optimal", "exact") if record["layers"][0]["replaced"] else True
     assert result.plot().get_xlim()[0] == 0
+
+
+def test_max_error_caps_the_reported_error_with_calibration_too():
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Linear(64, 64, bias=False).double())
+    x = (torch.randn(400, 64) @ torch.randn(64, 64) + 2).double()
+    for cap in (0.595, np.float32(0.4)):
+        for architecture in ("monarch:r=2", "auto"):
+            report = compress(net, max_error=cap, architecture=architecture, calibration=[x]).layers[0]
+            assert report.relative_error <= cap
+            assert (report.output_error or 0) <= cap
+
+
+def test_layers_without_a_choice_count_in_uniform_budgets_too():
+    net = nn.Sequential(nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 20))
+    for allocate in ("uniform", "global"):
+        result = compress(net, budget=0.5, architecture="dyadic", allocate=allocate)
+        assert result.params_after <= result.budget
+    with pytest.raises(BudgetTooSmall, match="does not fit"):
+        compress(nn.Sequential(nn.Linear(50, 64)), budget=0.5, architecture="dyadic")
+
+
+def test_the_gap_of_a_uniform_sharing_is_told():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 64))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.randn(64, 8) @ torch.randn(8, 64))
+    uniform, shared = (compress(net, budget=0.5, allocate=how) for how in ("uniform", "global"))
+    assert uniform.total_error**2 - uniform.allocation_gap <= shared.total_error**2 + 1e-9
+    assert uniform.allocation_gap > 0.01
+
+
+def test_half_precision_errors_are_those_of_the_rounded_layer():
+    torch.manual_seed(0)
+    for kind in (torch.bfloat16, torch.float16):
+        net = nn.Sequential(nn.Linear(64, 64, dtype=kind))
+        with torch.no_grad():
+            net[0].weight.copy_(torch.randn(64, 4) @ torch.randn(4, 64))
+        result = compress(net, budget=0.5)
+        true, found = net[0].weight.double(), ButterflyLinear.to_linear(result.model[0].double()).weight
+        error = float((true - found).norm() / true.norm())
+        assert error == pytest.approx(result.layers[0].relative_error, rel=0.05)
+
+
+def test_frozen_biases_and_weights_stay_frozen():
+    for frozen in ("weight", "bias"):
+        net = nn.Sequential(nn.Linear(32, 32))
+        getattr(net[0], frozen).requires_grad_(False)
+        layer = compress(net, budget=0.5).model[0]
+        assert layer.factors[0].requires_grad == (frozen != "weight")
+        assert layer.bias.requires_grad == (frozen != "bias")
+
+
+def test_more_reasons_to_leave_a_layer():
+    net = nn.Sequential(*(nn.Linear(16, 16) for _ in range(7)))
+    net[1].bias = net[0].bias
+    net.register_buffer("copy", net[2].weight.data)
+    net[3].add_module("adapter", nn.Linear(16, 2))
+    net[4].forward = lambda x: x
+    net[5].register_load_state_dict_post_hook(lambda *_: None)
+    reasons = {layer.name: layer.reason for layer in compress(net, architecture="monarch").layers}
+    for name, word in {
+        "0": "bias is shared",
+        "1": "bias is shared",
+        "2": "copy",
+        "3": "more than",
+        "4": "forward",
+        "5": "hooks",
+    }.items():
+        assert word in reasons[name], name
+    assert reasons["6"] == ""
+    twice = nn.Module()
+    twice.a = nn.Linear(8, 8)
+    twice.b = twice.a
+    assert "also as a" in compress(twice, layers="b", architecture="monarch").layers[0].reason
+
+
+def test_empty_batches_and_named_arguments_in_calibration():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(32, 32)
+
+        def forward(self, x):
+            return self.inner(input=x)
+
+    torch.manual_seed(0)
+    x = torch.randn(99, 32)
+    result = compress(Named(), budget=0.5, calibration=[x[:0], x])
+    assert result.layers[0].weighted
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda net: compress(net, budget=[0.5]), "budget"),
+        (lambda net: compress(net, budget=0.5, architecture=5), "architecture"),
+        (lambda net: compress(net, budget=0.5, architecture=[]), "architecture"),
+        (lambda net: compress(nn.Sequential(nn.LazyLinear(4)), budget=0.5), "lazy"),
+        (lambda net: sensitivity(nn.Linear(8, 8), lambda m: 0.0), "single layer"),
+        (lambda net: sensitivity(net, lambda m: 0.0, chains=["foo"]), "unknown chain"),
+        (lambda net: distill(net, net, [torch.ones(1, 48)], steps=2.5), "whole number"),
+    ],
+)
+def test_more_wrong_wishes_get_a_sentence(network, call, word):
+    with pytest.raises(ValueError, match=word):
+        call(network)

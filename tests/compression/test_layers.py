@@ -162,3 +162,12 @@ def test_balancing_is_exact_and_equalises_the_classes():
         assert np.abs(left - right).max() <= 1e-15 * np.abs(left).max() * chain.shape[0]
     zero = balanced([np.zeros((1, 2, 2, 2)), np.ones((2, 2, 2, 1))])
     assert not zero[0].any()
+
+
+def test_a_state_with_a_permutation_loads_into_a_fresh_layer():
+    layer = ButterflyLinear.from_linear(nn.Linear(8, 8), "dyadic", perm="bitrev")
+    fresh, x = ButterflyLinear(8, 8, "dyadic"), torch.randn(3, 8)
+    fresh.load_state_dict(layer.state_dict())
+    assert torch.equal(fresh(x), layer(x))
+    with pytest.raises(ValueError, match="once"):
+        fresh.load_state_dict({**layer.state_dict(), "perm": torch.zeros(8, dtype=torch.long)})

@@ -140,3 +140,40 @@ def test_the_input_is_not_changed_and_the_result_is_new():
     y += 1
     assert torch.equal(x.detach(), before)
     assert np.isfinite(y.numpy()).all()
+
+
+def test_an_empty_batch_has_zero_gradients():
+    factors, x, bias = _random(Chain.monarch(64), 3, torch.float32)
+    chain_linear(x, factors, bias).sum().backward()  # leaves numbers in memory that is used again
+    for batch in (x[:0], x.detach()[:0]):
+        for tensor in (*factors, bias):
+            tensor.grad = None
+        chain_linear(batch, factors, bias).sum().backward()
+        assert all(not tensor.grad.any() for tensor in (*factors, bias))
+
+
+@pytest.mark.parametrize(
+    ("x", "factors", "bias"),
+    [
+        (torch.ones(8), [torch.ones(256, 1, 64, 1)], None),
+        (torch.ones(4), [torch.ones(2, 1, 2, 1)], torch.ones(500)),
+        (torch.ones(4), [torch.ones(1, 2, 3, 1), torch.ones(2, 1, 2, 1)], None),
+        (torch.ones(4), [torch.ones(2, 2)], None),
+        (torch.ones(4), [], None),
+        (torch.tensor(1.0), [torch.ones(2, 1, 2, 1)], None),
+    ],
+)
+def test_sizes_that_do_not_fit_get_a_sentence(x, factors, bias):
+    with pytest.raises(ValueError, match="factors"):
+        chain_linear(x, factors, bias)
+
+
+def test_forward_mode_derivatives_are_not_lost():
+    factors, x, bias = _random(Chain.monarch(16), 3)
+    for wanted in (False, True):
+        inputs = [t.detach().requires_grad_(wanted) for t in factors]
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(x.detach(), torch.ones_like(x))
+            y = chain_linear(dual, inputs, bias.detach())
+            tangent = torch.autograd.forward_ad.unpack_dual(y).tangent
+        assert torch.allclose(tangent, chain_linear(torch.ones_like(x), inputs))

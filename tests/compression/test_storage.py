@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from torch import nn
@@ -167,3 +168,57 @@ def test_export_to_onnx_agrees_for_other_batches(network, inputs, tmp_path):
         assert np.abs(found - result.model(inputs[:11]).numpy()).max() < 1e-4
     conv = compress(nn.Sequential(nn.Conv2d(4, 16, 3, padding=1), nn.ReLU()), budget=0.8).model
     assert export_onnx(conv, tmp_path / "conv.onnx", torch.randn(2, 4, 8, 8)) < 1e-4
+
+
+def test_the_types_of_the_file_win_everywhere(tmp_path):
+    def build():
+        return nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64), nn.Linear(64, 3))
+
+    for kind in (torch.bfloat16, torch.float64):
+        result = compress(build().to(kind), budget=0.5, layers=["0"])
+        again = load_compressed(result.save(tmp_path / f"{kind}.safetensors"), build())
+        assert all(torch.equal(t, again.state_dict()[n]) for n, t in result.model.state_dict().items())
+        assert {p.dtype for p in again.parameters()} == {kind}
+
+
+def test_networks_built_with_butterfly_layers_load(tmp_path):
+    net = nn.Sequential(ButterflyLinear(32, 32), nn.ReLU())
+    again = load_compressed(
+        save_compressed(net, tmp_path / "b.safetensors"), nn.Sequential(ButterflyLinear(32, 32), nn.ReLU())
+    )
+    assert torch.equal(again[0].weight, net[0].weight)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_file_cannot_hold_is_named(tmp_path):
+    quantized = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(32, 32)), {nn.Linear})
+    with pytest.raises(ValueError, match="not a tensor"):
+        compress(nn.Sequential(quantized, nn.Linear(32, 32)), budget=0.9).save(tmp_path / "q.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_hostile_metadata_is_damaged_metadata(tmp_path):
+    def record(**changes):
+        return json.dumps({"version": 1, "modules": {}, "aliases": {}, "layers": [], **changes})
+
+    huge = {"0": {"kind": "linear", "chain": [[1, 2_000_000, 2_000_000, 1]] * 2, "perm": False}}
+    texts = [
+        "[" * 100_000,
+        record(modules=huge),
+        record(modules={"0": {"kind": "linear", "chain": [], "perm": False}}),
+        "7",
+        "null",
+    ]
+    for i, text in enumerate(texts):
+        path = tmp_path / f"{i}.safetensors"
+        save_file({"0.bias": torch.ones(2)}, path, metadata={"ailys.compression": text})
+        with pytest.raises(ValueError, match=str(path)):
+            load_compressed(path, nn.Sequential(nn.Linear(2, 2)))
+
+
+def test_other_metadata_of_a_file_is_kept(tmp_path):
+    source, target = tmp_path / "w.safetensors", tmp_path / "s.safetensors"
+    save_arrays({"a.weight": np.random.default_rng(0).standard_normal((16, 16))}, source, metadata={"licence": "MIT"})
+    compress_file(source, target, budget=0.5)
+    with safe_open(target, framework="numpy") as file:
+        assert file.metadata()["licence"] == "MIT"

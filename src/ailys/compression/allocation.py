@@ -123,4 +123,4 @@ def allocate_uniformly(layers: Sequence[Sequence[Option]], fraction: float) -> A
             raise ValueError(f"a layer has no choice with at most {limit} weights; the smallest has {smallest}")
         chosen.append(min(fitting, key=lambda option: (option.cost, option.n_params)))
     cost = sum(option.cost for option in chosen)
-    return Allocation(tuple(chosen), cost, cost)  # each layer is at its best for its share
+    return Allocation(tuple(chosen), cost, 0.0)

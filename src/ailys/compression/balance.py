@@ -14,8 +14,9 @@ def balanced(factors: Sequence[np.ndarray]) -> list[np.ndarray]:
 
     `butterfly` leaves the scale in one factor, and gradient steps would move the others too fast. A class of the split
     between two factors is multiplied by a power of two on one side and divided on the other, which is exact.
+    Factors of half precision are returned in single.
     """
-    found = [np.array(x) for x in factors]
+    found = [np.array(x, np.float32 if x.dtype.itemsize == 2 else x.dtype) for x in factors]
     for _ in range(3):
         for l in range(len(found) - 1):
             _balance(found, l)

@@ -69,8 +69,10 @@ def input_moments(model: Any, places: Sequence[Place], batches: Iterable[Any]) -
     counts: dict[str, int] = {}
 
     def watch(place: Place) -> Any:
-        def hook(module: Any, inputs: tuple[Any, ...]) -> None:
-            x = _vectors(module, inputs[0].detach())
+        def hook(module: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            x = _vectors(module, (inputs[0] if inputs else named["input"]).detach())
+            if not len(x):
+                return
             x = x if x.dtype in (torch.float32, torch.float64) else x.float()
             if place.name not in sums:
                 n = x.shape[1]
@@ -83,7 +85,7 @@ def input_moments(model: Any, places: Sequence[Place], batches: Iterable[Any]) -
             sums[place.name] += x.t() @ x  # summed in double precision; each product in that of the network
             counts[place.name] = counts.get(place.name, 0) + len(x)
 
-        return place.module.register_forward_pre_hook(hook)
+        return place.module.register_forward_pre_hook(hook, with_kwargs=True)
 
     handles = [watch(place) for place in places]
     seen = 0

@@ -18,7 +18,7 @@ import numpy as np
 from ..butterfly import butterfly
 from ..butterfly.architecture import Chain
 
-__all__ = ["Family", "Option", "Unfit", "block_weight", "layer_options", "output_error", "read_architecture"]
+__all__ = ["Family", "Option", "Unfit", "block_weight", "is_name", "layer_options", "output_error", "read_architecture"]
 
 Array = np.ndarray
 _BLOCKS = (2, 4, 8, 16, 32)
@@ -83,7 +83,11 @@ def read_architecture(architecture: Any) -> list[Family | Chain | str]:
                 raise ValueError(f"blocks need a size, as in 'blocks:4'; got {architecture!r}")
             return [Family(word)]
         return [architecture.strip()]
-    if isinstance(architecture, Sequence) and architecture and isinstance(architecture[0], (str, Chain)):
+    if not isinstance(architecture, Sequence) or not architecture:
+        raise ValueError(
+            f"architecture is a word such as 'auto' or 'monarch', a chain, or a list of these; got {architecture!r}"
+        )
+    if isinstance(architecture[0], (str, Chain)):
         return [each for one in architecture for each in read_architecture(one)]
     return [Chain(architecture)]
 
@@ -130,7 +134,7 @@ def _single(matrix: Array, architecture: Chain | str, moment: Array | None) -> O
                 f"the chain is {chain.shape[0]} x {chain.shape[1]}, the layer {matrix.shape[0]} x {matrix.shape[1]}"
             )
     except ValueError as fault:
-        if isinstance(architecture, str) and not _is_name(architecture):
+        if isinstance(architecture, str) and not is_name(architecture):
             raise
         raise Unfit(f"{architecture} does not fit: {fault}") from None
     weight = None if moment is None else block_weight(moment, chain)
@@ -140,7 +144,7 @@ def _single(matrix: Array, architecture: Chain | str, moment: Array | None) -> O
     return Option(chain, chain.n_params, output_error(matrix, answer.toarray(), moment) ** 2)
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
     name = text.partition(":")[0]
     return name in ("dyadic", "radix", "monarch", "lowrank", "dense") or text.startswith(("[", "("))
 

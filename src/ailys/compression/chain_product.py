@@ -29,12 +29,14 @@ from ..core.optional import require
 from ._chain_kernels import rows_backward, rows_forward, tiles_backward, tiles_forward
 
 torch = require("torch", extra="networks", purpose="butterfly layers")
+forward_ad = torch.autograd.forward_ad
 
 __all__ = ["ChainLinearFunction", "chain_linear"]
 
 # where the compiled loops beat calls of the matrix library, in vectors (measured for orders 512 to 2048)
 _FEW, _MORE, _SOME = 8, 16, 32
 _SHARE = 200_000  # multiply-adds that make another thread worth its start
+_ORDINARY = (torch.Tensor, torch.nn.Parameter)
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -51,13 +53,25 @@ def chain_linear(x: Any, factors: Sequence[Any], bias: Any = None) -> Any:
     -------
     (..., M) contiguous tensor.
 
+    Raises
+    ------
+    ValueError
+        Sizes that do not fit.
+
     Examples
     --------
     >>> import torch
     >>> chain_linear(torch.arange(4.0), [torch.ones(2, 1, 2, 1)], torch.ones(2)).tolist()
     [2.0, 6.0]
     """
-    if not _takes_fast_path(x, factors):
+    traits = _traits_of(factors)
+    if traits.fault or x.ndim == 0 or x.shape[-1] != traits.cols or (bias is not None and bias.shape != (traits.rows,)):
+        raise ValueError(
+            traits.fault
+            or f"the factors take {traits.cols} features and give {traits.rows}; got an input of shape {tuple(x.shape)}"
+            + ("" if bias is None else f" and a bias of shape {tuple(bias.shape)}")
+        )
+    if not _takes_fast_path(x, factors, bias):
         return _plain(x, factors, bias)
     flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     if torch.is_grad_enabled() and (x.requires_grad or any(f.requires_grad for f in factors) or _learns(bias)):
@@ -71,17 +85,17 @@ def _learns(bias: Any) -> bool:
     return bias is not None and bias.requires_grad
 
 
-def _takes_fast_path(x: Any, factors: Sequence[Any]) -> bool:
+def _takes_fast_path(x: Any, factors: Sequence[Any], bias: Any) -> bool:
     """Whether all tensors are ordinary ones that the compiled loop and strided products can read."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
         return False
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return False
     kind = x.dtype
-    return (
-        kind in _NUMPY
-        and x.is_cpu
-        and all(f.dtype == kind and f.is_cpu for f in factors)
-        and not torch._C._are_functorch_transforms_active()
-    )
+    if kind not in _NUMPY or type(x) not in _ORDINARY:
+        return False
+    others = factors if bias is None else (*factors, bias)
+    return x.is_cpu and all(t.dtype == kind and t.is_cpu and type(t) in _ORDINARY for t in others)
 
 
 class ChainLinearFunction(torch.autograd.Function):  # type: ignore[misc, name-defined]
@@ -117,6 +131,9 @@ class ChainLinearFunction(torch.autograd.Function):  # type: ignore[misc, name-d
 class _Traits(NamedTuple):
     """What the choice of a way depends on, found once for each architecture."""
 
+    fault: str  # why the factors are no chain, or empty
+    rows: int
+    cols: int
     small_blocks: bool
     many_blocks: bool
     n_params: int
@@ -125,7 +142,17 @@ class _Traits(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _traits(shapes: tuple[Any, ...]) -> _Traits:
+    sizes = [(0, 0) if len(s) != 4 else (s[0] * s[1] * s[3], s[0] * s[2] * s[3]) for s in shapes]
+    if not sizes or any(not rows * cols for rows, cols in sizes):
+        return _Traits("factors must be tensors of shape (a, b, c, d) with positive sizes", 0, 0, False, False, 0, 0)
+    for i, ((_, cols), (rows, _)) in enumerate(itertools.pairwise(sizes), start=1):
+        if cols != rows:
+            fault = f"factors {i} and {i + 1} do not fit: {cols} columns, {rows} rows"
+            return _Traits(fault, 0, 0, False, False, 0, 0)
     return _Traits(
+        fault="",
+        rows=sizes[0][0],
+        cols=sizes[-1][1],
         small_blocks=max(b * c for _, b, c, _ in shapes) <= 16,
         many_blocks=min(a * d for a, _, _, d in shapes) >= 8,
         n_params=sum(a * b * c * d for a, b, c, d in shapes),
@@ -169,8 +196,9 @@ class _Rows:
         x: Any, factors: Sequence[Any], inner: Any, dy: Any, wants_x: bool, wants: bool
     ) -> tuple[Any, list[Any]]:
         kind = _NUMPY[x.dtype]
-        d_x = np.empty(x.shape if wants_x else (0, 1), kind)
-        d_factors = tuple([np.empty(f.shape if wants else (1, 1, 1, 1), kind) for f in factors])
+        new = np.empty if len(x) else np.zeros  # without a vector nothing is written
+        d_x = new(x.shape if wants_x else (0, 1), kind)
+        d_factors = tuple([new(f.shape if wants else (1, 1, 1, 1), kind) for f in factors])
         rows_backward(_arrays(factors), _array(x), inner, _array(dy), d_x, d_factors, wants)
         return _tensors(d_x, d_factors, wants_x, wants)
 

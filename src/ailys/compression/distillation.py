@@ -83,8 +83,15 @@ def distill(
     """
     if match not in ("output", "layers"):
         raise ValueError(f"match must be 'output' or 'layers'; got {match!r}")
-    if steps < 1 or not lr > 0 or (max_seconds is not None and not max_seconds > 0):
-        raise ValueError(f"steps, lr and max_seconds must be positive; got {steps}, {lr} and {max_seconds}")
+    if (
+        not isinstance(steps, (int, np.integer))
+        or steps < 1
+        or not lr > 0
+        or (max_seconds is not None and not max_seconds > 0)
+    ):
+        raise ValueError(
+            f"steps must be a positive whole number, lr and max_seconds positive; got {steps}, {lr} and {max_seconds}"
+        )
     given = list(batches)
     if not given:
         raise ValueError("distillation needs at least one batch of inputs")
@@ -105,8 +112,9 @@ def distill(
             done = step / steps
             if max_seconds is not None:
                 done = max(done, (time.perf_counter() - start) / max_seconds)
-                if done >= 1:
+                if done >= 1 and history:
                     break
+                done = min(done, 1 - 1e-3)
             rise = min(1.0, max(done, (step + 1) / steps) / _RISE)
             optimizer.param_groups[0]["lr"] = lr * rise * 0.5 * (1 + math.cos(math.pi * done))
             with torch.no_grad():

@@ -116,7 +116,7 @@ def compress_file(
         modules[name] = {"kind": "linear", "chain": [list(p) for p in answer.chain], "perm": False}
         for i, factor in enumerate(balanced(answer.factors)):
             tensors[f"{name}.factors.{i}" if name else f"factors.{i}"] = np.ascontiguousarray(factor.astype(kind))
-    write_record(target, tensors, Record(modules, {}, plan.reports))
+    write_record(target, tensors, Record(modules, {}, plan.reports), metadata)
     after = sum(array.size for array in tensors.values())
     return CompressedFile(plan.reports, before, after, plan.budget, plan.total_error, plan.allocation_gap)
 
@@ -161,7 +161,7 @@ def _read_all(path: Path) -> dict[str, np.ndarray]:
 
     try:
         return load_file(path)
-    except (KeyError, TypeError, ValueError, OSError) as fault:
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as fault:
         raise ValueError(f"{path}: cannot read its tensors ({fault})") from fault
 
 
@@ -203,4 +203,5 @@ def _layer(name: str, matrix: np.ndarray, kind: str) -> Layer:
     shape = int(matrix.shape[0]), int(matrix.shape[1])
     narrow = matrix.dtype.itemsize == 2
     read = (lambda: matrix.astype(np.float32)) if narrow else (lambda: matrix)
-    return Layer(_module_of(name), "linear", shape, matrix.dtype.itemsize, read, None, reason)
+    kept = matrix.dtype if narrow else None
+    return Layer(_module_of(name), "linear", shape, matrix.dtype.itemsize, read, None, reason, kept)

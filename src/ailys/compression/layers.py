@@ -119,10 +119,20 @@ class _Butterfly(torch.nn.Module):  # type: ignore[misc, name-defined]
                 self.bias.copy_(layer.bias)
         if answer.perm is not None:
             self.perm = torch.as_tensor(np.asarray(answer.perm), dtype=torch.long, device=layer.weight.device)
-        for mine in self.parameters():
-            mine.requires_grad_(layer.weight.requires_grad)
+        self.factors.requires_grad_(layer.weight.requires_grad)
+        if self.bias is not None:
+            self.bias.requires_grad_(layer.bias.requires_grad)
         self.factorization = answer
         return self.train(layer.training)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        perm = state_dict.get(f"{prefix}perm")
+        if perm is not None:
+            if not torch.equal(perm.sort().values, torch.arange(self._inner[1], device=perm.device)):
+                raise ValueError(f"{prefix}perm must hold each column number 0..{self._inner[1] - 1} once")
+            if self.perm is None:
+                self.perm = torch.empty_like(perm, device=self.factors[0].device)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @property
     def matrix(self) -> Any:
@@ -141,7 +151,7 @@ class _Butterfly(torch.nn.Module):  # type: ignore[misc, name-defined]
         """``W x + bias`` for the last axis of ``x``."""
         rows, cols = self.shape
         inner = self._inner
-        if x.shape[-1] != cols:
+        if x.ndim == 0 or x.shape[-1] != cols:
             raise ValueError(f"the layer takes {cols} features; got an input of shape {tuple(x.shape)}")
         if inner[1] != cols:
             x = torch.nn.functional.pad(x, (0, inner[1] - cols))
@@ -232,9 +242,9 @@ class ButterflyLinear(_Butterfly):
                 linear.bias.copy_(self.bias)
         return linear.train(self.training)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # named as in torch.nn.Linear
         """(..., in_features) -> (..., out_features)."""
-        return self._product(x, self.bias)
+        return self._product(input, self.bias)
 
     def extra_repr(self) -> str:
         """Sizes, chain and number of weights."""
@@ -348,8 +358,9 @@ class ButterflyConv2d(_Butterfly):
                 conv.bias.copy_(self.bias)
         return conv.train(self.training)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # named as in torch.nn.Conv2d
         """(N, C_in, H, W) or (C_in, H, W) -> the same with C_out channels."""
+        x = input
         if x.ndim == 3:
             return self.forward(x[None])[0]
         functional = torch.nn.functional

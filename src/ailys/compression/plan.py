@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ class BudgetTooSmall(ValueError):
 
 @dataclass(frozen=True)
 class Layer:
-    """A matrix to compress: ``read`` gives its numbers, ``moment`` the second moments of its input."""
+    """A matrix to compress: ``read`` gives its numbers, ``moment`` weighs its input, ``dtype`` is a narrower type of the factors."""
 
     name: str
     kind: str
@@ -36,6 +36,7 @@ class Layer:
     read: Callable[[], np.ndarray]
     moment: np.ndarray | None = None
     reason: str = ""
+    dtype: Any = None
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,23 @@ class Plan:
 
 
 def check_goal(budget: Any, max_error: Any, allocate: Any) -> None:
-    """The sizes asked for, before any work is done."""
+    """Refuse sizes that make no sense, before any work is done."""
     if budget is not None and max_error is not None:
         raise ValueError("give a budget or max_error, not both")
-    if budget is not None and (isinstance(budget, (bool, str)) or not 0 < budget < math.inf):
+    if budget is not None and not (_is_number(budget) and 0 < budget < math.inf):
         raise ValueError(
             f"budget must be a fraction of the weights in (0, 1] or a whole number of them; got {budget!r}"
         )
     if budget is not None and not isinstance(budget, Integral) and budget > 1:
         raise ValueError(f"budget as a fraction must be in (0, 1]; got {budget:g} (a whole number counts weights)")
-    if max_error is not None and not (isinstance(max_error, (int, float)) and 0 < max_error < 1):
+    if max_error is not None and not (_is_number(max_error) and 0 < max_error < 1):
         raise ValueError(f"max_error is a relative error in (0, 1); got {max_error!r}")
     if allocate not in ("global", "uniform"):
         raise ValueError(f"allocate must be 'global' or 'uniform'; got {allocate!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def make_plan(
@@ -106,16 +111,26 @@ def make_plan(
             on_step(f"influence of {layer.name}")
             prices[layer.name] = _price(layer, options[layer.name], budget, influence)
     priced = {n: _priced(each, prices[n]) for n, each in options.items()} if prices else options
+    if not free and budget is not None and reasons and fixed:
+        first = next(layer.name for layer in layers if not layer.reason)
+        if (budget if isinstance(budget, Integral) else budget * fixed) < fixed:
+            raise BudgetTooSmall(f"none of the selected layers can be made smaller; {first!r}: {reasons[first]}")
     allocation, limit = _share(free, priced, fixed, budget, max_error, allocate)
     chosen = {layer.name: _same(options[layer.name], o) for layer, o in zip(free, allocation.chosen, strict=True)}
     reports, answers, squares = [], {}, 0.0
     for layer in layers:
         option = chosen.get(layer.name)
-        if option is None or option.chain is None:
+        answer = None
+        if option is not None and option.chain is not None:
+            on_step(f"factorizing {layer.name}")
+            answer = _factorize(layer, option, refine)
+            if (
+                max_error is not None and answer.relative_error > max_error
+            ):  # in the norm of the certificate, or by rounding
+                option, answer = _next_within(max_error, layer, options[layer.name], option, refine)
+        if option is None or answer is None:
             reports.append(_kept(layer, reasons.get(layer.name) or _why_kept(max_error)))
             continue
-        on_step(f"factorizing {layer.name}")
-        answer = _factorize(layer, option, refine)
         answers[layer.name] = answer
         reports.append(_report(layer, answer, option))
         squares += option.cost if layer.moment is not None else answer.relative_error**2
@@ -154,7 +169,19 @@ def _same(options: Sequence[Option], priced: Option) -> Option:
 def _factorize(layer: Layer, option: Option, refine: int) -> ButterflyFactorization:
     assert option.chain is not None
     weight = None if layer.moment is None else block_weight(layer.moment, option.chain)
-    return butterfly(layer.read(), option.chain, col_weight=weight, refine=refine)
+    return butterfly(layer.read(), option.chain, col_weight=weight, refine=refine, dtype=layer.dtype)
+
+
+def _next_within(
+    max_error: float, layer: Layer, options: Sequence[Option], option: Option, refine: int
+) -> tuple[Option | None, ButterflyFactorization | None]:
+    """The next larger option whose factorization keeps the error, and the factorization; None if there is none."""
+    larger = [o for o in options if o.chain is not None and o.n_params > option.n_params and o.cost <= max_error**2]
+    for each in sorted(larger, key=lambda o: o.n_params):
+        answer = _factorize(layer, each, refine)
+        if answer.relative_error <= max_error:
+            return each, answer
+    return None, None
 
 
 def _share(
@@ -178,9 +205,11 @@ def _share(
     dense = fixed + sum(math.prod(layer.shape) for layer in free)
     limit = int(budget) if isinstance(budget, Integral) else int(budget * dense)
     try:
+        best = allocate_globally(choices, limit - fixed)
         if allocate == "uniform":
-            return allocate_uniformly(choices, min(1.0, limit / dense) if dense else 1.0), limit
-        return allocate_globally(choices, limit - fixed), limit
+            fraction = min(1.0, (limit - fixed) / (dense - fixed)) if dense > fixed else 1.0
+            return replace(allocate_uniformly(choices, fraction), bound=best.bound), limit
+        return best, limit
     except ValueError as fault:
         raise BudgetTooSmall(
             f"the budget of {limit} weights cannot be met: {fault}; raise it or select other layers"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from ..butterfly import ButterflyFactorization
@@ -44,7 +46,8 @@ def compress(
     model : `torch.nn.Module`; it is copied unless ``inplace``
     budget : weights of the selected layers that may remain: a fraction (0 < budget <= 1) or a whole number. Biases are
         kept and not counted.
-    max_error : instead of a budget, the largest relative error of a layer
+    max_error : instead of a budget, the largest relative error of a layer; with calibration, of its matrix in the
+        weighted norm and of its output
     architecture : "auto" (low rank, blocks of several sizes and Monarch, with the best rank), "lowrank", "monarch",
         "blocks:4", a chain or its text ("dyadic", "monarch:r=2", ...), or a list of these
     layers : None (every Linear and Conv2d), glob patterns of names, or ``callable(module, name) -> bool``
@@ -79,10 +82,13 @@ def compress(
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"expected a torch.nn.Module; got {type(model).__name__}")
     check_goal(budget, max_error, allocate)
+    if any(torch.nn.parameter.is_lazy(p) for p in model.parameters()):
+        raise ValueError("the model has lazy layers without numbers; run it once on an input first")
     before = _size(model)
+    places = find_layers(model, layers)  # in the network given: a copy may share less memory
     if not inplace:
         model = copy.deepcopy(model)
-    places = find_layers(model, layers)
+        places = [replace(place, module=model.get_submodule(place.name)) for place in places]
     usable = [place for place in places if not place.reason]
     moments: dict[str, InputMoments] = {}
     batches: list[Any] = []
@@ -155,6 +161,7 @@ def _layer(place: Place, moments: InputMoments | None) -> Layer:
         itemsize=matrix.element_size(),
         read=lambda: numbers_of(matrix),
         moment=None if moments is None else moments.weight,
+        dtype={torch.float16: np.float16, torch.bfloat16: ml_dtypes.bfloat16}.get(matrix.dtype),
     )
 
 

@@ -172,7 +172,7 @@ class CompressionResult(Answer):
     total_error : root of the sum of the squared relative errors of the layers
     allocation_gap : how far the sum that was minimised (see ``allocate`` of `compress`) is, at most, from the smallest
         one that any sharing of the budget among the options reaches: its distance to the Lagrangian bound
-    drift : relative root mean square change of the output on the calibration data, measured, or None
+    drift : relative root mean square change of the output, measured on the first two batches of the calibration, or None
     model_params : parameters of the whole network before and after
     """
 

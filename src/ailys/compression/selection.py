@@ -56,12 +56,12 @@ def find_layers(model: Any, layers: Chosen = None) -> list[Place]:
     names_of: dict[int, list[str]] = {}
     for name, module in modules.items():
         names_of.setdefault(id(module), []).append(name)
+    told: set[int] = set()
     for name, module in modules.items():
-        if name not in wanted or not _is_dense_layer(module):
+        if name not in wanted or not _is_dense_layer(module) or id(module) in told:
             continue
+        told.add(id(module))
         others = [other for other in names_of[id(module)] if other != name]
-        if others and names_of[id(module)][0] != name:
-            continue  # told under its first name
         reason = f"the module is used in several places: also as {', '.join(others)}" if others else ""
         places.append(Place(name, module, reason or _why_not(name, module, modules, shared)))
     if not places:
@@ -114,9 +114,10 @@ def _wanted(modules: dict[str, Any], layers: Chosen) -> set[str]:
 
 
 def _shared_tensors(model: Any) -> dict[int, list[str]]:
-    """Names under which each parameter's memory is reached."""
+    """Names under which the memory of each parameter and buffer is reached."""
     found: dict[int, list[str]] = {}
-    for name, tensor in model.named_parameters(remove_duplicate=False):
+    named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    for name, tensor in named:
         if tensor.device.type != "meta" and tensor.numel():
             found.setdefault(tensor.untyped_storage().data_ptr(), []).append(name)
     return found
@@ -139,17 +140,20 @@ def _why_not(name: str, module: Any, modules: dict[str, Any], shared: dict[int, 
         return f"the weight is quantized or of a special type ({type(weight).__name__}, {weight.dtype})"
     if weight.device.type == "meta":
         return "the weight has no numbers (device meta)"
-    also = [
-        other for other in shared.get(weight.untyped_storage().data_ptr(), []) if other != f"{name}.weight".lstrip(".")
-    ]
-    if also:
-        return f"the weight is shared with {', '.join(also)}"
+    for part, tensor in (("weight", weight), ("bias", module.bias)):
+        mine = f"{name}.{part}".lstrip(".")
+        memory = None if tensor is None else tensor.untyped_storage().data_ptr()
+        also = [other for other in shared.get(memory or 0, []) if other != mine]
+        if also:
+            return f"the {part} is shared with {', '.join(also)}"
+    stray = set(dict(module.named_parameters())) - {"weight", "bias"}
+    if stray or dict(module.named_children()) or dict(module.named_buffers()):
+        return "the layer holds more than a weight and a bias"
+    if "forward" in vars(module):
+        return "the layer has a forward of its own"
     if isinstance(module, torch.nn.Conv2d) and module.groups != 1:
         return f"the convolution has {module.groups} groups"
-    if any(
-        getattr(module, hooks)
-        for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    ):
+    if any(kept for key, kept in vars(module).items() if key.endswith("_hooks")) or weight._backward_hooks:
         return "the layer has hooks, which would be lost"
     if not bool(torch.isfinite(weight).all()):
         return "the weight has NaN or infinite entries"

@@ -9,8 +9,8 @@ from typing import Any
 from ..butterfly.architecture import Chain
 from ..core.answer import Answer
 from .calibration import evaluating
-from .candidates import Unfit
-from .layers import ButterflyConv2d, ButterflyLinear
+from .candidates import Unfit, is_name
+from .layers import ButterflyConv2d, ButterflyLinear, torch
 from .selection import find_layers, replace_module
 
 __all__ = ["Sensitivity", "sensitivity"]
@@ -70,6 +70,11 @@ def sensitivity(
     >>> [record["layer"] for record in found.records]
     ['0', '1']
     """
+    if isinstance(model, (torch.nn.Linear, torch.nn.Conv2d)):
+        raise ValueError("the network is a single layer; put it into a torch.nn.Sequential")
+    for chain in chains:
+        if isinstance(chain, str) and not is_name(chain):
+            raise ValueError(f"unknown chain {chain!r}; expected 'dyadic', 'monarch:r=2', 'lowrank:r=5' or patterns")
     with evaluating(model):
         baseline = float(loss_fn(model))
         records: list[Mapping[str, Any]] = []

@@ -62,7 +62,9 @@ def read_record(path: str | Path) -> tuple[Record, list[str]]:
         }
         layers = tuple(LayerReport.from_dict(layer) for layer in content["layers"])
         return Record(modules, {str(k): str(v) for k, v in content["aliases"].items()}, layers), names
-    except (KeyError, TypeError, AttributeError, IndexError, json.JSONDecodeError) as fault:
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, ValueError) as fault:
+        if str(fault).startswith(str(path)):
+            raise
         raise ValueError(f"{path}: the metadata of the compressed network is damaged ({fault})") from fault
 
 
@@ -78,14 +80,16 @@ def opened(path: Path, framework: str = "numpy") -> Any:
         raise ValueError(f"{path}: not a safetensors file, or cut short ({fault})") from fault
 
 
-def write_record(path: str | Path, tensors: Mapping[str, Any], record: Record) -> Path:
-    """Write tensors (of NumPy or of PyTorch) with the record, at once or not at all."""
+def write_record(
+    path: str | Path, tensors: Mapping[str, Any], record: Record, metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write tensors (of NumPy or of PyTorch) with the record and further metadata, at once or not at all."""
     if any(hasattr(tensor, "detach") for tensor in tensors.values()):
         from safetensors.torch import save_file
     else:
         from safetensors.numpy import save_file  # type: ignore[assignment]
     with atomic_write(path) as temporary:
-        save_file(dict(tensors), temporary, metadata=record.to_metadata())
+        save_file(dict(tensors), temporary, metadata={**(metadata or {}), **record.to_metadata()})
     return Path(path)
 
 
@@ -106,6 +110,8 @@ def save_compressed(model: Any, path: str | Path, *, layers: Iterable[LayerRepor
     aliases: dict[str, str] = {}
     owners: dict[tuple[Any, ...], str] = {}
     for name, tensor in model.state_dict().items():
+        if not hasattr(tensor, "untyped_storage"):
+            raise ValueError(f"{name!r} is a {type(tensor).__name__}, not a tensor; a safetensors file cannot hold it")
         key = tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
         if tensor.numel() and key in owners:
             aliases[name] = owners[key]
@@ -137,6 +143,11 @@ def load_compressed(path: str | Path, model: Any) -> Any:
     with opened(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     for name, entry in record.modules.items():
+        for i, pattern in enumerate(entry["chain"] if entry["kind"] != "quantized" else ()):
+            full = f"{name}.factors.{i}" if name else f"factors.{i}"
+            if full not in tensors or tuple(tensors[full].shape) != tuple(pattern):
+                raise ValueError(f"{path}: the tensor {full!r} is missing or does not have the shape {tuple(pattern)}")
+    for name, entry in record.modules.items():
         try:
             old = model.get_submodule(name)
         except AttributeError:
@@ -144,6 +155,8 @@ def load_compressed(path: str | Path, model: Any) -> Any:
                 f"{path}: the model has no layer {name!r}; build the architecture that was compressed"
             ) from None
         expected = torch.nn.Conv2d if entry["kind"] == "conv2d" else torch.nn.Linear
+        if getattr(old, "chain", None) == entry["chain"] and _entry(old)["kind"] == entry["kind"]:
+            continue  # built with butterfly layers from the start
         if not isinstance(old, expected):
             raise ValueError(
                 f"{path}: {name!r} is a {type(old).__name__}, the file was made from a {expected.__name__}"
@@ -159,9 +172,12 @@ def load_compressed(path: str | Path, model: Any) -> Any:
         else:
             model = new
     state = {**tensors, **{name: tensors[owner] for name, owner in record.aliases.items() if owner in tensors}}
+    for name, mine in [*model.named_parameters(), *model.named_buffers()]:
+        if name in state and mine.dtype != state[name].dtype:  # as in the file, also where tied
+            mine.data = mine.data.to(state[name].dtype)
     try:
         model.load_state_dict(state)
-    except RuntimeError as fault:
+    except (RuntimeError, ValueError) as fault:
         first = next((line.strip() for line in str(fault).splitlines()[1:]), str(fault))
         raise ValueError(f"{path}: the model does not fit the file: {first}") from None
     return model
