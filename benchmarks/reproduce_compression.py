@@ -126,8 +126,8 @@ class _Mask(torch.nn.Module):
         return w * self.mask
 
 
-def part_curve(seconds: float = 180.0) -> None:
-    """Quality against size with calibration and at most five minutes of distillation, and the rivals."""
+def part_curve(steps: int = 150) -> None:
+    """Quality against size with calibration and some minutes of distillation, and the rivals."""
     data, rows = Sentences(), []
     batches = data.encoder.batches(sorted(data.train[384:8384], key=len), 32)
     dense = sum(
@@ -136,37 +136,32 @@ def part_curve(seconds: float = 180.0) -> None:
         if isinstance(m, torch.nn.Linear) and n.startswith("encoder.")
     )
 
-    def add(method: str, weights: int, size: float, model, trained: bool) -> None:
-        row = {
-            "method": method,
-            "encoder weights": weights,
-            "encoder MB": round(size / 1e6, 2),
-            "distilled": "yes" if trained else "no",
-        }
-        rows.append({**row, **data.compare(model)})
+    def add(method: str, weights: int, size: float, model, trained: int = 0) -> None:
+        row = {"method": method, "encoder weights": weights, "encoder MB": round(size / 1e6, 2)}
+        rows.append({**row, "steps of distillation": trained, **data.compare(model)})
         print(rows[-1], flush=True)
         write("curve", rows)
 
-    add("original", dense, 4 * dense, data.encoder.model, False)
-    add("int8, a scale for each row", dense, dense + 4 * dense / 384, int8(data.encoder.model), False)
+    add("original", dense, 4 * dense, data.encoder.model)
+    add("int8, a scale for each row", dense, dense + 4 * dense / 384, int8(data.encoder.model))
     for budget in (0.7, 0.5):
         result = compress(data.encoder.model, budget=budget, layers=encoder_layers, calibration=data.calibration)
-        add("ailys, calibrated", result.params_after, 4 * result.params_after, result.model, False)
-        teach(result.model, data, batches, seconds)
-        add("ailys, calibrated", result.params_after, 4 * result.params_after, result.model, True)
+        add("ailys, calibrated", result.params_after, 4 * result.params_after, result.model)
+        teach(result.model, data, batches, steps)
+        add("ailys, calibrated", result.params_after, 4 * result.params_after, result.model, steps)
     for budget in (0.5,):
         plain = compress(
             data.encoder.model, budget=budget, layers=encoder_layers, architecture="lowrank", allocate="uniform"
         )
-        add("low rank, plain", plain.params_after, 4 * plain.params_after, plain.model, False)
-        teach(plain.model, data, batches, seconds)
-        add("low rank, plain", plain.params_after, 4 * plain.params_after, plain.model, True)
+        add("low rank, plain", plain.params_after, 4 * plain.params_after, plain.model)
+        teach(plain.model, data, batches, steps)
+        add("low rank, plain", plain.params_after, 4 * plain.params_after, plain.model, steps)
         # at equal bytes: four for a value and two for its column
         kept = int(budget * dense * 4 / 6)
         small = pruned(data.encoder.model, kept / dense)
-        add("pruned, largest weights", kept, 6 * kept, small, False)
-        teach(small, data, batches, seconds)
-        add("pruned, largest weights", kept, 6 * kept, small, True)
+        add("pruned, largest weights", kept, 6 * kept, small)
+        teach(small, data, batches, steps)
+        add("pruned, largest weights", kept, 6 * kept, small, steps)
 
 
 def token_states(model, batch):
@@ -174,14 +169,13 @@ def token_states(model, batch):
     return model(**batch)[0] * batch["attention_mask"][..., None]
 
 
-def teach(model, data: Sentences, batches, seconds: float) -> None:
+def teach(model, data: Sentences, batches, steps: int) -> None:
     found = distill(
         model,
         data.encoder.model,
         batches,
-        steps=10**6,
+        steps=steps,
         lr=4e-4,
-        max_seconds=seconds,
         rng=0,
         output=token_states,
     )
