@@ -77,7 +77,7 @@ def chain_linear(x: Any, factors: Sequence[Any], bias: Any = None) -> Any:
     if torch.is_grad_enabled() and (x.requires_grad or any(f.requires_grad for f in factors) or _learns(bias)):
         y = ChainLinearFunction.apply(flat, bias, *factors)
     else:
-        y = _way(len(flat), factors).forward(flat, bias, factors)[0]
+        y = _way(len(flat), traits).forward(flat, bias, factors)[0]
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[-1])
 
 
@@ -107,7 +107,7 @@ class ChainLinearFunction(torch.autograd.Function):  # type: ignore[misc, name-d
 
     @staticmethod
     def forward(ctx: Any, x: Any, bias: Any, *factors: Any) -> Any:
-        ctx.way = _way(len(x), factors)
+        ctx.way = _way(len(x), _traits_of(factors))
         y, ctx.inner = ctx.way.forward(x, bias, factors)
         ctx.save_for_backward(x, *factors)
         return y
@@ -164,9 +164,8 @@ def _traits_of(factors: Sequence[Any]) -> _Traits:
     return _traits(tuple([f.shape for f in factors]))
 
 
-def _way(vectors: int, factors: Sequence[Any]) -> Any:
+def _way(vectors: int, traits: _Traits) -> Any:
     """The fastest way for this many vectors."""
-    traits = _traits_of(factors)
     if traits.small_blocks:
         return _Rows if vectors <= _FEW // 2 else _Tiles
     if vectors <= _FEW:

@@ -157,9 +157,12 @@ class _Butterfly(torch.nn.Module):  # type: ignore[misc, name-defined]
             x = torch.nn.functional.pad(x, (0, inner[1] - cols))
         if self.perm is not None:
             x = x.index_select(-1, self.perm)
+        factors = list(self.factors._parameters.values())  # a list of parameters looks each one up by name
+        if len(factors) != len(self.chain):
+            factors = list(self.factors)
         if inner[0] == rows:
-            return chain_linear(x, list(self.factors), bias)
-        y = chain_linear(x, list(self.factors))[..., :rows]
+            return chain_linear(x, factors, bias)
+        y = chain_linear(x, factors)[..., :rows]
         return y.contiguous() if bias is None else y + bias
 
     def _ratio(self) -> str:
