@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from ..core.randomness import Seed, as_generator
 from .families import Family, as_family
 from .state import SCHEMA, EventLog, read_state, restore_generator, save_state, stored_generator
 
-__all__ = ["Agent", "Recommendation"]
+__all__ = ["IN_ORDER", "Agent", "Recommendation"]
+
+IN_ORDER = "outcomes arrive in the order of the draws, or how late they come does not depend on the outcomes"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class Agent(ABC):
     parameters : what the subclass was built with, as JSON can hold it
     """
 
+    _fresh_first: ClassVar[bool] = (
+        True  # with asks pending: arms that nobody has drawn nor been asked to draw come first
+    )
+
     def __init__(
         self,
         n_arms: int | Sequence[Any],
@@ -83,9 +89,9 @@ class Agent(ABC):
         if isinstance(n_arms, (int, np.integer)) and not isinstance(n_arms, bool):
             self.n_arms = int(n_arms)
         else:
-            labels = list(n_arms) if not isinstance(n_arms, (str, bool, float)) else [n_arms]  # type: ignore[arg-type]
+            labels = _labels(n_arms)
             self.actions, self.n_arms = labels, len(labels)
-            if len({str(label) for label in labels}) < len(labels):
+            if min(len({str(label) for label in labels}), len(set(labels))) < len(labels):
                 raise ValueError(f"the labels of the arms must differ; got {labels!r}")
         if self.n_arms < 2:
             raise ValueError(f"n_arms must be at least 2, or a list of at least two labels; got {n_arms!r}")
@@ -157,7 +163,7 @@ class Agent(ABC):
             if not isinstance(size, (int, np.integer)) or size < 1:
                 raise ValueError(f"size must be a whole number >= 1; got {size!r}")
             return [self.ask() for _ in range(size)]
-        if self.pending:  # arms that nobody has drawn nor been asked to draw come first
+        if self.pending and self._fresh_first:
             fresh = np.flatnonzero(self.counts + self._waiting == 0)
             arm = int(fresh[0]) if len(fresh) else self._choose()
         else:
@@ -189,8 +195,8 @@ class Agent(ABC):
         """
         many = isinstance(action, (list, tuple, np.ndarray)) and self._index(action) is None
         actions = list(action) if many else [action]
-        rewards = list(reward) if many else [reward]
-        trials = [None] * len(actions) if trial is None else list(trial) if many else [trial]
+        rewards = _many(reward, "reward") if many else [reward]
+        trials = [None] * len(actions) if trial is None else _many(trial, "trial") if many else [trial]
         if not len(actions) == len(rewards) == len(trials):
             raise ValueError(
                 f"{len(actions)} actions, {len(rewards)} rewards, {len(trials)} trials: as many of each are needed"
@@ -344,6 +350,23 @@ class Agent(ABC):
             else:
                 self._count(int(action), float(reward), int(trial) if event == "tell" else None)
         self._log = log
+
+
+def _labels(arms: Any) -> list[Any]:
+    """Labels as plain words and numbers, which a state can hold."""
+    if isinstance(arms, (str, bytes, bool)) or not isinstance(arms, Iterable):
+        raise ValueError(f"n_arms must be at least 2, or a list of at least two labels; got {arms!r}")
+    labels = [label.item() if isinstance(label, np.generic) else label for label in arms]
+    for label in labels:
+        if not isinstance(label, (str, int, float)) or (isinstance(label, float) and not math.isfinite(label)):
+            raise ValueError(f"a label must be a word, a finite number or a truth value; got {label!r}")
+    return labels
+
+
+def _many(values: Any, name: str) -> list[Any]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or np.ndim(values) == 0:  # type: ignore[arg-type]
+        raise ValueError(f"{name} must be a list, as action is one; got {values!r}")
+    return list(values)
 
 
 def _agent_class(name: Any) -> type[Agent]:

@@ -237,10 +237,14 @@ def graph(
     from . import smoothness as rough
     from .plots import plot_graph
 
+    if smoothness is not None and not 0 < smoothness < float("inf"):
+        raise ValueError(f"--smoothness must be a positive number; got {smoothness:g}")
     target = _target(plot, force)
     W, mu = read_array(weights), read_array(means)
     energy = rough(mu, W) if mu.ndim == 1 and mu.shape[:1] == W.shape[:1] else 0.0
-    lower, upper, proportions = spectral_characteristic_time(mu, W, smoothness or max(energy, 1e-12), sigma)
+    lower, upper, proportions = spectral_characteristic_time(
+        mu, W, smoothness if smoothness is not None else max(energy, 1e-12), sigma
+    )
     facts = {
         "best_node": int(np.argmax(mu)),
         "smoothness_of_the_means": energy,
@@ -378,11 +382,18 @@ def _load(text: str) -> Callable[..., float]:
     sys.path.insert(0, os.getcwd())
     try:
         loaded = importlib.import_module(module)
-    except ImportError as fault:
-        raise ValueError(f"cannot import {module!r}: {fault}") from None
+    except (Exception, SystemExit) as fault:  # whatever the module of the user does
+        raise ValueError(f"cannot import {module!r}: {type(fault).__name__}: {fault}") from None
     finally:
         sys.path.pop(0)
     function = getattr(loaded, name, None)
     if not callable(function):
         raise ValueError(f"{module!r} has no function {name!r}")
-    return function  # type: ignore[no-any-return]
+
+    def guarded(x: Any) -> float:
+        try:
+            return function(x)  # type: ignore[no-any-return]
+        except (Exception, SystemExit) as fault:
+            raise ValueError(f"{text} failed at {x}: {type(fault).__name__}: {fault}") from None
+
+    return guarded

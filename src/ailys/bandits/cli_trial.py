@@ -51,8 +51,12 @@ def new(
         except ValueError:
             raise ValueError(f"--propensity must be numbers separated by commas; got {propensity!r}") from None
         chances = numbers[0] if len(numbers) == 1 else numbers
+    if state.exists() and not state.is_dir():
+        raise FileExistsError(f"{state} exists already; choose another name for the new trial")
+    writable_target(state)
     with lock(state):
-        writable_target(state)
+        if state.exists():
+            raise FileExistsError(f"{state} exists already; choose another name for the new trial")
         test = ABTest(
             labels, chances, alpha, alternative=alternative, allocator=ThompsonTrial() if adaptive else None, rng=seed
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +59,21 @@ class ABTest(Agent):
         rng: Seed = None,
         log: str | Path | None = None,
         clip: Sequence[float] | None = None,
+        prior: float = 1.0,
     ) -> None:
         kind = as_family(family)
         if kind.name not in ("bernoulli", "bounded"):
             raise ValueError(
                 f"an A/B test takes outcomes 0 and 1 ('bernoulli') or in an interval ('bounded'); got {kind.name!r}"
             )
+        if not isinstance(arms, (int, np.integer)) and (isinstance(arms, str) or not isinstance(arms, Sized)):
+            raise ValueError(f"arms must be a list of at least two labels, or their number; got {arms!r}")
         n = int(arms) if isinstance(arms, (int, np.integer)) else len(arms)
         self.alpha = check_delta(alpha, "alpha")
         check_alternative(alternative, n, kind.name == "bernoulli")
         self.alternative = alternative
         if clip is not None and allocator is None:  # as stored in a state
-            allocator = ThompsonTrial((float(clip[0]), float(clip[1])))
+            allocator = ThompsonTrial((float(clip[0]), float(clip[1])), float(prior))
         if callable(propensity):
             propensity, allocator = None, propensity
         if allocator is not None and propensity is not None:
@@ -79,7 +82,7 @@ class ABTest(Agent):
         self._fixed = None if allocator is not None else check_chances(propensity, n)
         parameters = {"alpha": self.alpha, "alternative": alternative}
         if isinstance(allocator, ThompsonTrial):
-            parameters["clip"] = list(allocator.clip)
+            parameters["clip"], parameters["prior"] = list(allocator.clip), float(allocator.prior)
         elif self._fixed is not None:
             parameters["propensity"] = self._fixed.tolist()
         super().__init__(arms, kind, rng, log, parameters)

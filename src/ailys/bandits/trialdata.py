@@ -15,6 +15,7 @@ __all__ = ["TrialData", "check_chances", "read_trials"]
 
 _TRUE, _FALSE = {"true", "yes", "t", "y"}, {"false", "no", "f", "n"}
 _MISSING = {"", "na", "nan", "n/a", "null", "none", "."}
+_NO_LABEL = {"", "na", "nan"}  # a group may well be called "none"
 _LISTED = 8
 
 
@@ -65,7 +66,7 @@ def read_trials(
     keep = [int(i) for i in rank if int(i) not in gone]
     if not keep:
         raise ValueError(f"{name}: no trial has an outcome")
-    unnamed = [lines[i] for i in keep if _is_missing(columns[arm][i])]
+    unnamed = [lines[i] for i in keep if _is_missing(columns[arm][i], _NO_LABEL)]
     if unnamed:
         raise ValueError(f"{name}: no arm in {_where(unnamed)}")
     names = [str(columns[arm][i]).strip() for i in keep]
@@ -139,10 +140,10 @@ def _check_columns(wanted: list[str], have: list[str], name: str) -> None:
             raise ValueError(f"{name}: two columns are called {column!r}")
 
 
-def _is_missing(cell: Any) -> bool:
+def _is_missing(cell: Any, words: set[str] = _MISSING) -> bool:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return True
-    return (isinstance(cell, str) and cell.strip().lower() in _MISSING) or str(cell) in ("NaT", "<NA>")
+    return (isinstance(cell, str) and cell.strip().lower() in words) or str(cell) in ("NaT", "<NA>")
 
 
 def _where(lines: list[int]) -> str:
@@ -220,6 +221,9 @@ def _chances(
         parts = [by_name[str(a)] for a in arms]
         if not any(isinstance(part, str) for part in parts):
             return check_chances(parts, n)[None]
+        for part in parts:
+            if not isinstance(part, str) and not (_number(part) is not None and 0 < float(part) < 1):
+                raise ValueError(f"propensity must hold columns, or numbers strictly between 0 and 1; got {part!r}")
         chances = np.column_stack(
             [
                 _probabilities(columns[part], keep, lines, name, part)
