@@ -229,3 +229,90 @@ def test_wrong_shapes_are_named():
             ABTest(arms)
         with pytest.raises(ValueError, match="n_arms must be"):
             UCB(arms)
+
+
+def test_a_dropped_trial_no_longer_holds_the_others_back(tmp_path):
+    test = ABTest(["a", "b"], rng=0, log=tmp_path / "t.csv")
+    arms = test.assign(40)
+    for trial, arm in enumerate(arms[1:], 2):
+        test.record(arm, int(arm == "b"), trial)
+    assert test.e_value == 1
+    test.drop(1)
+    assert test.e_value > 20
+    assert "1 trials dropped" in test.result().summary()
+    other = ABTest(["a", "b"], rng=0)
+    other._given = {i: [0.5, 0.5] for i in range(1, 40)}
+    other.pending = {i: (test._index(arm), 0.5, 0) for i, arm in enumerate(arms[1:], 1)}
+    other._next = 40
+    for trial, arm in enumerate(arms[1:], 1):
+        other.record(arm, int(arm == "b"), trial)
+    assert test.e_value == pytest.approx(other.e_value)
+    with pytest.raises(ValueError, match="told already"):
+        test.drop(1)
+    for again in (Agent.from_json(test.to_json()), Agent.from_log(tmp_path / "t.csv")):
+        assert again.e_value == test.e_value
+        assert not again.pending
+
+
+def test_too_many_arms_for_the_clip_are_refused_at_once():
+    with pytest.raises(ValueError, match="12 arms cannot all have"):
+        ABTest(12, allocator=ThompsonTrial())
+    assert ABTest(12, allocator=ThompsonTrial((0.02, 0.9))).chances() == pytest.approx(np.full(12, 1 / 12))
+
+
+def test_a_log_is_found_from_another_folder_and_after_a_move(tmp_path, monkeypatch):
+    (tmp_path / "old").mkdir()
+    monkeypatch.chdir(tmp_path / "old")
+    agent = UCB(2, "bounded(0,10)", rng=0, log="a.csv")
+    agent.to_json("a.json")
+    agent.tell(agent.ask(), 7.5)
+    assert "7.5" in (tmp_path / "old" / "a.csv").read_text().splitlines()[-1]  # the units of the user
+    monkeypatch.chdir(tmp_path)
+    assert Agent.from_json("old/a.json").means[0] == agent.means[0]
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert Agent.from_json("new/a.json").t == 1
+
+
+@pytest.mark.parametrize("change", [{"pending": {"1": [-1, None, 0]}}, {"next_trial": 1}, {"t": 9}])
+def test_states_out_of_range_are_refused_with_their_file(tmp_path, change):
+    agent = UCB(2, rng=0)
+    agent.ask()
+    state = json.loads(agent.to_json()) | change
+    (tmp_path / "s.json").write_text(json.dumps(state))
+    with pytest.raises(ValueError, match=r"s\.json: the (state|counts)"):
+        Agent.from_json(tmp_path / "s.json")
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "poisson", "exponential"])
+def test_the_regret_of_the_mixture_keeps_its_digits(family):
+    from mpmath import log, loggamma, mp, mpf, pi
+
+    from ailys.bandits import mixture_log_regret
+
+    mp.dps = 60
+    for n in (10**3, 10**6, 2 * 10**6, 10**12, 10**15):
+        s, m = mpf(n // 4), mpf(n)
+        if family == "bernoulli":
+            exact = s * log(s / m) + (m - s) * log((m - s) / m)
+            exact -= loggamma(s + 0.5) + loggamma(m - s + 0.5) - loggamma(m + 1) - log(pi)
+        elif family == "poisson":
+            prior = (log(mpf(0.5)) - log(pi)) / 2
+            exact = s * log(s / m) - s - (prior + loggamma(s + 0.5) - (s + 0.5) * log(m + 0.5))
+        else:
+            exact = m * log(m / s) - m - (loggamma(m + 1) - (m + 1) * log(1 + s))
+        assert mixture_log_regret(n // 4, n, family) == pytest.approx(float(exact), rel=1e-7)
+
+
+def test_times_are_numbers_or_dates(tmp_path):
+    def p_value(times):
+        lines = [f"{'ab'[i % 2]},{int(i % 4 == 1)},{t}" for i, t in enumerate(times)]
+        (tmp_path / "t.csv").write_text("arm,y,t\n" + "\n".join(lines) + "\n")
+        return ab_test(tmp_path / "t.csv", "arm", "y", order="t").path
+
+    base = p_value(range(12))
+    assert p_value([f"2024-05-{i + 1:02} 09:30" for i in range(12)]) == pytest.approx(base)
+    assert p_value([f"2024-05-{12 - i:02}" for i in range(12)]) == pytest.approx(p_value(range(12, 0, -1)))
+    with pytest.raises(ValueError, match=r"line 13: .*neither a number"):
+        p_value([*[f"2024-05-{i + 1:02}" for i in range(11)], "31/12/2024"])
+    with pytest.raises(ValueError, match="time zone"):
+        p_value(["2024-05-01T00:00+00:00", *[f"2024-06-{i + 1:02}" for i in range(11)]])

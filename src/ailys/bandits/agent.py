@@ -108,7 +108,7 @@ class Agent(ABC):
         self._revision: int | None = None
         self.last_trial: int | None = None
         self._setup()
-        self._log = EventLog.start(Path(log), self._state()) if log is not None else None
+        self._log = EventLog.start(Path(log).absolute(), self._state()) if log is not None else None
 
     # -- what a subclass says -----------------------------------------------------------------------
 
@@ -209,10 +209,10 @@ class Agent(ABC):
                 known = f"0 to {self.n_arms - 1}" if self.actions is None else ", ".join(map(str, self.actions))
                 raise ValueError(f"unknown arm {a!r}; the arms are {known}")
             value = self.family.check_reward(r)
-            checked.append((arm, value, self._match(arm, number, taken, observational)))
-        for arm, value, number in checked:
-            if self._log is not None:
-                self._log.append("observe" if number is None else "tell", number, arm, value, None, self.t)
+            checked.append((arm, value, self._match(arm, number, taken, observational), float(r)))
+        for arm, value, number, told in checked:
+            if self._log is not None:  # in the units of the user
+                self._log.append("observe" if number is None else "tell", number, arm, told, None, self.t)
             self._count(arm, value, number)
 
     def _count(self, arm: int, value: float, trial: int | None) -> None:
@@ -221,6 +221,9 @@ class Agent(ABC):
             self._waiting[arm] -= 1
         self._observe(arm, value)
         self.t += 1
+
+    def _give_up(self, trial: int) -> None:
+        raise ValueError(f"the log drops trial {trial}; {type(self).__name__} knows no dropped trials")
 
     def _index(self, action: Any) -> int | None:
         if self._arm_of is not None:
@@ -302,9 +305,13 @@ class Agent(ABC):
         try:
             agent = kind._revive(state)
         except (KeyError, TypeError, IndexError, AttributeError) as fault:
-            raise ValueError(f"the state of {kind.__name__} misses or spoils a field: {fault}") from None
+            raise ValueError(
+                f"{_where(source)}the state of {kind.__name__} misses or spoils a field: {fault}"
+            ) from None
+        except ValueError as fault:
+            raise ValueError(f"{_where(source)}{fault}") from None
         if state.get("log"):
-            agent._log = EventLog(Path(state["log"]), state["log_digest"], state["log_lines"])
+            agent._log = EventLog(_log_path(state["log"], source), state["log_digest"], state["log_lines"])
             agent._replay(agent._log.resume())
         return agent
 
@@ -313,7 +320,7 @@ class Agent(ABC):
         """The agent rebuilt from its log alone."""
         initial, _, _ = EventLog.read(Path(path))
         agent = _agent_class(initial.get("class"))._revive(initial)
-        agent._log = EventLog(Path(path))
+        agent._log = EventLog(Path(path).absolute())
         agent._replay(agent._log.resume())
         return agent
 
@@ -328,6 +335,9 @@ class Agent(ABC):
         agent.counts[:], agent.sums[:] = counts, sums
         agent.t, agent._next = int(state["t"]), int(state["next_trial"])
         agent.pending = {int(k): (int(v[0]), v[1], int(v[2])) for k, v in state["pending"].items()}
+        for trial, (arm, _, asked) in agent.pending.items():
+            if not (0 <= arm < agent.n_arms and 0 < trial < agent._next and 0 <= asked <= agent.t):
+                raise ValueError(f"the state has a pending trial {trial} of arm {arm}, which cannot have been asked")
         for arm, _, _ in agent.pending.values():
             agent._waiting[arm] += 1
         agent._restore(state["extra"])
@@ -347,9 +357,25 @@ class Agent(ABC):
                 self.ask()
                 if self.last_trial != int(trial) or self.pending[int(trial)][0] != int(action):
                     raise ValueError(f"the log asks arm {action} in trial {trial}; replaying it gives another one")
+            elif event == "drop":
+                self._give_up(int(trial))
             else:
-                self._count(int(action), float(reward), int(trial) if event == "tell" else None)
+                value = self.family.check_reward(float(reward))
+                self._count(int(action), value, int(trial) if event == "tell" else None)
         self._log = log
+
+
+def _where(source: str | Path) -> str:
+    return "" if str(source).lstrip().startswith("{") else f"{source}: "
+
+
+def _log_path(stored: str, source: str | Path) -> Path:
+    """Where the log is: where it was, or beside the state if both have been moved."""
+    path = Path(stored)
+    if not path.is_file() and not str(source).lstrip().startswith("{"):
+        beside = Path(source).absolute().with_name(path.name)
+        return beside if beside.is_file() else path
+    return path
 
 
 def _labels(arms: Any) -> list[Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Refused, SeedOption, progress, show
+from ..core.console import Force, Json, Refused, SeedOption, progress, show, warn
 from .cli_trial import trial_app
 
 if TYPE_CHECKING:
@@ -26,6 +28,21 @@ FamilyOption = Annotated[
 ]
 Alpha = Annotated[float, typer.Option("--alpha", help="Probability of ever rejecting a true hypothesis.")]
 Alternative = Annotated[str, typer.Option("--alternative", help="two-sided, or greater: the second arm is better.")]
+
+
+@contextmanager
+def _remarks() -> Iterator[None]:
+    """Warnings of the library as lines of this program, each once."""
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            for message in dict.fromkeys(str(item.message) for item in caught if item.category is UserWarning):
+                warn(message)
+
 
 REGRET_POLICIES = (
     *("ucb", "moss", "kl-ucb", "kl-ucb++", "kl-ucb-switch", "bayes-ucb", "thompson", "imed", "empirical-kl-ucb"),
@@ -118,6 +135,7 @@ def simulate(
 
 
 @app.command()
+@_remarks()
 def identify(
     means: Means,
     delta: Annotated[float, typer.Option("--delta", help="Probability of a wrong answer.")] = 0.05,
@@ -156,6 +174,7 @@ def identify(
 
 
 @app.command()
+@_remarks()
 def complexity(
     means: Means,
     family: FamilyOption = "bernoulli",
@@ -216,6 +235,7 @@ def discover(
 
 
 @app.command()
+@_remarks()
 def graph(
     weights: Annotated[Path, typer.Argument(help="Symmetric weights in a NumPy .npy file.")],
     means: Annotated[Path, typer.Option("--means", help="Means of the nodes in a .npy file.")],

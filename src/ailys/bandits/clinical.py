@@ -99,7 +99,7 @@ class ThompsonTrial:
         n, s = np.asarray(counts, dtype=float), np.asarray(sums, dtype=float)
         low, high = self.clip
         if len(n) * low >= 1:
-            raise ValueError(f"{len(n)} arms cannot all have a probability of at least {low:g}; lower clip")
+            raise ValueError(f"{len(n)} arms cannot all have a probability of at least {low:g}; lower clip (--clip)")
         chances = prob_best(np.column_stack([s + self.prior, n - s + self.prior]))
         if len(n) == 2:
             second = min(max(chances[1], low, 1 - high), high, 1 - low)

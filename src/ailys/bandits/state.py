@@ -194,7 +194,7 @@ class EventLog:
         rows = []
         for number, line in enumerate(events, 3):
             row = line.rstrip("\n").split(",")
-            if len(row) != 6 or row[0] not in ("ask", "tell", "observe"):
+            if len(row) != 6 or row[0] not in ("ask", "tell", "observe", "drop"):
                 raise ValueError(f"{path}, line {number}: not an event of this log: {line.strip()!r}")
             rows.append(row)
         return json.loads(lines[0][2:]), rows, events

@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +192,29 @@ def _order(cells: list[Any], lines: list[int], name: str, column: str) -> np.nda
     missing = [line for cell, line in zip(cells, lines, strict=True) if _is_missing(cell)]
     if missing:
         raise ValueError(f"{name}: no value of {column!r} in {_where(missing)}")
-    numbers = [_number(cell) for cell in cells]
-    keys = numbers if all(value is not None for value in numbers) else [str(cell) for cell in cells]
-    return np.array(sorted(range(len(keys)), key=lambda i: keys[i]))  # type: ignore[arg-type,return-value]  # stable
+    keys: list[Any] = [_number(cell) for cell in cells]
+    if any(value is None for value in keys):
+        keys = [_date(cell) for cell in cells]
+        wrong = [line for key, line in zip(keys, lines, strict=True) if key is None]
+        if wrong:
+            first = cells[lines.index(wrong[0])]
+            raise ValueError(
+                f"{name}, {_where(wrong)}: {first!r} in column {column!r} is neither a number, as all cells would have to be, "
+                "nor a date like 2024-05-31 or 2024-05-31 09:30"
+            )
+    try:
+        return np.array(sorted(range(len(keys)), key=lambda i: keys[i]))  # stable
+    except TypeError:
+        raise ValueError(f"{name}: column {column!r} mixes dates with and without a time zone") from None
+
+
+def _date(cell: Any) -> datetime | None:
+    if isinstance(cell, datetime):
+        return cell
+    try:
+        return datetime.fromisoformat(str(cell).strip())
+    except ValueError:
+        return None
 
 
 def _chances(
