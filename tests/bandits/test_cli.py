@@ -222,4 +222,34 @@ def test_a_trial_killed_between_asking_and_telling_goes_on(run, tmp_path):
         assert attempted == list(range(1, len(attempted) + 1))
         assert len(attempted) - 1 <= counted <= len(attempted)
         assert sum(s for s, _ in report["counts"].values()) == sum(t % 2 for t in range(1, counted + 1))
-    assert counted > 20
+    assert counted > 4
+
+
+def test_faults_of_the_users_module_and_of_options_are_sentences(run, tmp_path):
+    (tmp_path / "faulty.py").write_text("def f(x):\n    return 1 / 0\n")
+    (tmp_path / "broken.py").write_text("def f(x:\n")
+    for words, said in (
+        (("maximize", "faulty:f", "--bounds", "0,1", "--budget", "5"), "faulty:f failed at 0.5: ZeroDivisionError"),
+        (("maximize", "broken:f", "--bounds", "0,1", "--budget", "5"), "cannot import 'broken': SyntaxError"),
+        (("graph", "W.npy", "--means", "mu.npy", "--smoothness", "0"), "--smoothness must be a positive number"),
+        (("trial", "new", "s.json", "--adaptive", "--arms", ",".join("abcdefghijkl")), "lower clip"),
+        (("trial", "new", "s.json", "--adaptive", "--clip", "x"), "--clip must be two numbers"),
+    ):
+        code, _, err = run(*words)
+        assert code == 2, err
+        assert said in err
+        assert err.count("\n") == 1
+    assert run("trial", "new", "s.json", "--adaptive", "--clip", "0.02,0.9", "--arms", ",".join("abcdefghijkl"))[0] == 0
+    code, _, err = run("trial", "new", "s.json")
+    assert code == 2
+    assert "--force" not in err
+    assert run("trial", "next", "s.json")[0] == 0
+    code, out, _ = run("trial", "record", "s.json", "--trial", "1", "--outcome", "missing")
+    assert code == 0
+    assert "dropped" in out
+
+
+def test_remarks_of_the_library_are_lines_of_the_program(run):
+    code, _, err = run("complexity", "--means", "0.5,0.5,0.1")
+    assert code == 0
+    assert err == "ailys: several arms share the best mean: no number of draws tells them apart\n"

@@ -183,6 +183,22 @@ def kl_lower(p, level, family, sigma):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _half(x):  # type: ignore[no-untyped-def]
+    """``x ln x - x - ln Gamma(x + 1/2)``; by Stirling's series where the difference would lose its digits."""
+    if x > 1e6:
+        return 1.0 / (24.0 * x) - 0.5 * math.log(2.0 * math.pi)
+    return (x * math.log(x) - x if x > 0.0 else 0.0) - math.lgamma(x + 0.5)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _whole(x):  # type: ignore[no-untyped-def]
+    """``x ln x - x - ln Gamma(x + 1)``."""
+    if x > 1e6:
+        return -0.5 * math.log(2.0 * math.pi * x) - 1.0 / (12.0 * x)
+    return x * math.log(x) - x - math.lgamma(x + 1.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def mixture_regret(total, n, family):  # type: ignore[no-untyped-def]
     """``ln(maximum likelihood) - ln(mixture marginal)`` of a sample of size n and sum ``total``.
 
@@ -191,15 +207,11 @@ def mixture_regret(total, n, family):  # type: ignore[no-untyped-def]
     if n <= 0:
         return 0.0
     if family == BERNOULLI:
-        s, f = total, n - total
-        best = (s * math.log(s / n) if s > 0.0 else 0.0) + (f * math.log(f / n) if f > 0.0 else 0.0)
-        return best - (math.lgamma(s + 0.5) + math.lgamma(f + 0.5) - math.lgamma(n + 1.0) - math.log(math.pi))
+        return _half(total) + _half(n - total) - _whole(n) + math.log(math.pi)
     if family == POISSON:
-        best = total * math.log(total / n) - total if total > 0.0 else 0.0
         prior = 0.5 * math.log(0.5) - 0.5 * math.log(math.pi)
-        return best - (prior + math.lgamma(0.5 + total) - (0.5 + total) * math.log(0.5 + n))
-    best = n * math.log(n / total) - n
-    return best - (math.lgamma(1.0 + n) - (1.0 + n) * math.log1p(total))
+        return _half(total) + total * math.log1p(0.5 / n) + 0.5 * math.log(0.5 + n) - prior
+    return _whole(n) + n * math.log1p(1.0 / total) + math.log1p(total)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from ..core.randomness import Seed, as_generator
 from .families import Family, as_family
 from .state import SCHEMA, EventLog, read_state, restore_generator, save_state, stored_generator
 
-__all__ = ["Agent", "Recommendation"]
+__all__ = ["IN_ORDER", "Agent", "Recommendation"]
+
+IN_ORDER = "outcomes arrive in the order of the draws, or how late they come does not depend on the outcomes"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class Agent(ABC):
     parameters : what the subclass was built with, as JSON can hold it
     """
 
+    _fresh_first: ClassVar[bool] = (
+        True  # with asks pending: arms that nobody has drawn nor been asked to draw come first
+    )
+
     def __init__(
         self,
         n_arms: int | Sequence[Any],
@@ -83,9 +89,9 @@ class Agent(ABC):
         if isinstance(n_arms, (int, np.integer)) and not isinstance(n_arms, bool):
             self.n_arms = int(n_arms)
         else:
-            labels = list(n_arms) if not isinstance(n_arms, (str, bool, float)) else [n_arms]  # type: ignore[arg-type]
+            labels = _labels(n_arms)
             self.actions, self.n_arms = labels, len(labels)
-            if len({str(label) for label in labels}) < len(labels):
+            if min(len({str(label) for label in labels}), len(set(labels))) < len(labels):
                 raise ValueError(f"the labels of the arms must differ; got {labels!r}")
         if self.n_arms < 2:
             raise ValueError(f"n_arms must be at least 2, or a list of at least two labels; got {n_arms!r}")
@@ -102,7 +108,7 @@ class Agent(ABC):
         self._revision: int | None = None
         self.last_trial: int | None = None
         self._setup()
-        self._log = EventLog.start(Path(log), self._state()) if log is not None else None
+        self._log = EventLog.start(Path(log).absolute(), self._state()) if log is not None else None
 
     # -- what a subclass says -----------------------------------------------------------------------
 
@@ -157,7 +163,7 @@ class Agent(ABC):
             if not isinstance(size, (int, np.integer)) or size < 1:
                 raise ValueError(f"size must be a whole number >= 1; got {size!r}")
             return [self.ask() for _ in range(size)]
-        if self.pending:  # arms that nobody has drawn nor been asked to draw come first
+        if self.pending and self._fresh_first:
             fresh = np.flatnonzero(self.counts + self._waiting == 0)
             arm = int(fresh[0]) if len(fresh) else self._choose()
         else:
@@ -189,8 +195,8 @@ class Agent(ABC):
         """
         many = isinstance(action, (list, tuple, np.ndarray)) and self._index(action) is None
         actions = list(action) if many else [action]
-        rewards = list(reward) if many else [reward]
-        trials = [None] * len(actions) if trial is None else list(trial) if many else [trial]
+        rewards = _many(reward, "reward") if many else [reward]
+        trials = [None] * len(actions) if trial is None else _many(trial, "trial") if many else [trial]
         if not len(actions) == len(rewards) == len(trials):
             raise ValueError(
                 f"{len(actions)} actions, {len(rewards)} rewards, {len(trials)} trials: as many of each are needed"
@@ -203,10 +209,10 @@ class Agent(ABC):
                 known = f"0 to {self.n_arms - 1}" if self.actions is None else ", ".join(map(str, self.actions))
                 raise ValueError(f"unknown arm {a!r}; the arms are {known}")
             value = self.family.check_reward(r)
-            checked.append((arm, value, self._match(arm, number, taken, observational)))
-        for arm, value, number in checked:
-            if self._log is not None:
-                self._log.append("observe" if number is None else "tell", number, arm, value, None, self.t)
+            checked.append((arm, value, self._match(arm, number, taken, observational), float(r)))
+        for arm, value, number, told in checked:
+            if self._log is not None:  # in the units of the user
+                self._log.append("observe" if number is None else "tell", number, arm, told, None, self.t)
             self._count(arm, value, number)
 
     def _count(self, arm: int, value: float, trial: int | None) -> None:
@@ -215,6 +221,9 @@ class Agent(ABC):
             self._waiting[arm] -= 1
         self._observe(arm, value)
         self.t += 1
+
+    def _give_up(self, trial: int) -> None:
+        raise ValueError(f"the log drops trial {trial}; {type(self).__name__} knows no dropped trials")
 
     def _index(self, action: Any) -> int | None:
         if self._arm_of is not None:
@@ -296,9 +305,13 @@ class Agent(ABC):
         try:
             agent = kind._revive(state)
         except (KeyError, TypeError, IndexError, AttributeError) as fault:
-            raise ValueError(f"the state of {kind.__name__} misses or spoils a field: {fault}") from None
+            raise ValueError(
+                f"{_where(source)}the state of {kind.__name__} misses or spoils a field: {fault}"
+            ) from None
+        except ValueError as fault:
+            raise ValueError(f"{_where(source)}{fault}") from None
         if state.get("log"):
-            agent._log = EventLog(Path(state["log"]), state["log_digest"], state["log_lines"])
+            agent._log = EventLog(_log_path(state["log"], source), state["log_digest"], state["log_lines"])
             agent._replay(agent._log.resume())
         return agent
 
@@ -307,7 +320,7 @@ class Agent(ABC):
         """The agent rebuilt from its log alone."""
         initial, _, _ = EventLog.read(Path(path))
         agent = _agent_class(initial.get("class"))._revive(initial)
-        agent._log = EventLog(Path(path))
+        agent._log = EventLog(Path(path).absolute())
         agent._replay(agent._log.resume())
         return agent
 
@@ -322,6 +335,9 @@ class Agent(ABC):
         agent.counts[:], agent.sums[:] = counts, sums
         agent.t, agent._next = int(state["t"]), int(state["next_trial"])
         agent.pending = {int(k): (int(v[0]), v[1], int(v[2])) for k, v in state["pending"].items()}
+        for trial, (arm, _, asked) in agent.pending.items():
+            if not (0 <= arm < agent.n_arms and 0 < trial < agent._next and 0 <= asked <= agent.t):
+                raise ValueError(f"the state has a pending trial {trial} of arm {arm}, which cannot have been asked")
         for arm, _, _ in agent.pending.values():
             agent._waiting[arm] += 1
         agent._restore(state["extra"])
@@ -341,9 +357,42 @@ class Agent(ABC):
                 self.ask()
                 if self.last_trial != int(trial) or self.pending[int(trial)][0] != int(action):
                     raise ValueError(f"the log asks arm {action} in trial {trial}; replaying it gives another one")
+            elif event == "drop":
+                self._give_up(int(trial))
             else:
-                self._count(int(action), float(reward), int(trial) if event == "tell" else None)
+                value = self.family.check_reward(float(reward))
+                self._count(int(action), value, int(trial) if event == "tell" else None)
         self._log = log
+
+
+def _where(source: str | Path) -> str:
+    return "" if str(source).lstrip().startswith("{") else f"{source}: "
+
+
+def _log_path(stored: str, source: str | Path) -> Path:
+    """Where the log is: where it was, or beside the state if both have been moved."""
+    path = Path(stored)
+    if not path.is_file() and not str(source).lstrip().startswith("{"):
+        beside = Path(source).absolute().with_name(path.name)
+        return beside if beside.is_file() else path
+    return path
+
+
+def _labels(arms: Any) -> list[Any]:
+    """Labels as plain words and numbers, which a state can hold."""
+    if isinstance(arms, (str, bytes, bool)) or not isinstance(arms, Iterable):
+        raise ValueError(f"n_arms must be at least 2, or a list of at least two labels; got {arms!r}")
+    labels = [label.item() if isinstance(label, np.generic) else label for label in arms]
+    for label in labels:
+        if not isinstance(label, (str, int, float)) or (isinstance(label, float) and not math.isfinite(label)):
+            raise ValueError(f"a label must be a word, a finite number or a truth value; got {label!r}")
+    return labels
+
+
+def _many(values: Any, name: str) -> list[Any]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or np.ndim(values) == 0:  # type: ignore[arg-type]
+        raise ValueError(f"{name} must be a list, as action is one; got {values!r}")
+    return list(values)
 
 
 def _agent_class(name: Any) -> type[Agent]:

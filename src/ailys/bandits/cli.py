@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Refused, SeedOption, progress, show
+from ..core.console import Force, Json, Refused, SeedOption, progress, show, warn
 from .cli_trial import trial_app
 
 if TYPE_CHECKING:
@@ -26,6 +28,21 @@ FamilyOption = Annotated[
 ]
 Alpha = Annotated[float, typer.Option("--alpha", help="Probability of ever rejecting a true hypothesis.")]
 Alternative = Annotated[str, typer.Option("--alternative", help="two-sided, or greater: the second arm is better.")]
+
+
+@contextmanager
+def _remarks() -> Iterator[None]:
+    """Warnings of the library as lines of this program, each once."""
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            for message in dict.fromkeys(str(item.message) for item in caught if item.category is UserWarning):
+                warn(message)
+
 
 REGRET_POLICIES = (
     *("ucb", "moss", "kl-ucb", "kl-ucb++", "kl-ucb-switch", "bayes-ucb", "thompson", "imed", "empirical-kl-ucb"),
@@ -118,6 +135,7 @@ def simulate(
 
 
 @app.command()
+@_remarks()
 def identify(
     means: Means,
     delta: Annotated[float, typer.Option("--delta", help="Probability of a wrong answer.")] = 0.05,
@@ -156,6 +174,7 @@ def identify(
 
 
 @app.command()
+@_remarks()
 def complexity(
     means: Means,
     family: FamilyOption = "bernoulli",
@@ -216,6 +235,7 @@ def discover(
 
 
 @app.command()
+@_remarks()
 def graph(
     weights: Annotated[Path, typer.Argument(help="Symmetric weights in a NumPy .npy file.")],
     means: Annotated[Path, typer.Option("--means", help="Means of the nodes in a .npy file.")],
@@ -237,10 +257,14 @@ def graph(
     from . import smoothness as rough
     from .plots import plot_graph
 
+    if smoothness is not None and not 0 < smoothness < float("inf"):
+        raise ValueError(f"--smoothness must be a positive number; got {smoothness:g}")
     target = _target(plot, force)
     W, mu = read_array(weights), read_array(means)
     energy = rough(mu, W) if mu.ndim == 1 and mu.shape[:1] == W.shape[:1] else 0.0
-    lower, upper, proportions = spectral_characteristic_time(mu, W, smoothness or max(energy, 1e-12), sigma)
+    lower, upper, proportions = spectral_characteristic_time(
+        mu, W, smoothness if smoothness is not None else max(energy, 1e-12), sigma
+    )
     facts = {
         "best_node": int(np.argmax(mu)),
         "smoothness_of_the_means": energy,
@@ -378,11 +402,18 @@ def _load(text: str) -> Callable[..., float]:
     sys.path.insert(0, os.getcwd())
     try:
         loaded = importlib.import_module(module)
-    except ImportError as fault:
-        raise ValueError(f"cannot import {module!r}: {fault}") from None
+    except (Exception, SystemExit) as fault:  # whatever the module of the user does
+        raise ValueError(f"cannot import {module!r}: {type(fault).__name__}: {fault}") from None
     finally:
         sys.path.pop(0)
     function = getattr(loaded, name, None)
     if not callable(function):
         raise ValueError(f"{module!r} has no function {name!r}")
-    return function  # type: ignore[no-any-return]
+
+    def guarded(x: Any) -> float:
+        try:
+            return function(x)  # type: ignore[no-any-return]
+        except (Exception, SystemExit) as fault:
+            raise ValueError(f"{text} failed at {x}: {type(fault).__name__}: {fault}") from None
+
+    return guarded

@@ -28,8 +28,11 @@ def new(
         str | None, typer.Option("--propensity", help="Probability of the second arm, or of every arm.")
     ] = None,
     adaptive: Annotated[
-        bool, typer.Option("--adaptive", help="Assign by the probability of being best, between 0.1 and 0.9.")
+        bool, typer.Option("--adaptive", help="Assign by the probability of being best, within --clip.")
     ] = False,
+    clip: Annotated[
+        str, typer.Option("--clip", help="Smallest and largest probability of an arm in an adaptive trial.")
+    ] = "0.1,0.9",
     alternative: Annotated[
         str, typer.Option("--alternative", help="two-sided, or greater: the second arm is better.")
     ] = "two-sided",
@@ -51,10 +54,23 @@ def new(
         except ValueError:
             raise ValueError(f"--propensity must be numbers separated by commas; got {propensity!r}") from None
         chances = numbers[0] if len(numbers) == 1 else numbers
+    try:
+        low, high = (float(word) for word in clip.split(","))
+    except ValueError:
+        raise ValueError(f"--clip must be two numbers separated by a comma; got {clip!r}") from None
+    if state.exists() and not state.is_dir():
+        raise FileExistsError(f"{state} exists already; choose another name for the new trial")
+    writable_target(state)
     with lock(state):
-        writable_target(state)
+        if state.exists():
+            raise FileExistsError(f"{state} exists already; choose another name for the new trial")
         test = ABTest(
-            labels, chances, alpha, alternative=alternative, allocator=ThompsonTrial() if adaptive else None, rng=seed
+            labels,
+            chances,
+            alpha,
+            alternative=alternative,
+            allocator=ThompsonTrial((low, high)) if adaptive else None,
+            rng=seed,
         )
         write_state(test._state(), state, None)
     show(test.result(), as_json, state=str(state))
@@ -76,16 +92,23 @@ def next_arm(state: State, as_json: Json = False) -> None:
 def record(
     state: State,
     trial: Annotated[int, typer.Option("--trial", help="Number of the trial.")],
-    outcome: Annotated[str, typer.Option("--outcome", help="1 or yes for a success, 0 or no.")],
+    outcome: Annotated[
+        str, typer.Option("--outcome", help="1 or yes for a success, 0 or no; missing if it will never come.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Record the outcome of a trial, once."""
     words = {"1": 1, "yes": 1, "true": 1, "0": 0, "no": 0, "false": 0}
-    if outcome.strip().lower() not in words:
-        raise ValueError(f"--outcome must be 1 or 0 (yes or no); got {outcome!r}")
+    word = outcome.strip().lower()
+    if word not in words and word != "missing":
+        raise ValueError(f"--outcome must be 1 or 0 (yes or no), or missing; got {outcome!r}")
     with _opened(state) as test:
+        if word == "missing":
+            test.drop(trial)
+            show(test.result(), as_json)
+            return
         arm = test.pending[trial][0] if trial in test.pending else 0
-        test.record(test.label(arm), words[outcome.strip().lower()], trial)
+        test.record(test.label(arm), words[word], trial)
     show(test.result(), as_json)
 
 

@@ -58,10 +58,14 @@ def _by_quadrature(array: np.ndarray) -> np.ndarray:
     nodes, weights = np.polynomial.legendre.leggauss(max(20, -(-200 // max(len(edges) - 1, 1))))
     x = (0.5 * (edges[1:, None] + edges[:-1, None]) + 0.5 * np.diff(edges)[:, None] * nodes).ravel()
     w = (0.5 * np.diff(edges)[:, None] * weights).ravel()
+    inside = (x > 0) & (x < 1) & np.isfinite(x)  # a narrow posterior at an end may put nodes on it
+    x, w = x[inside], w[inside]
     density = np.array([beta.pdf(x, a, b) for a, b in array])
+    density[~np.isfinite(density)] = 0.0
     log_below = np.array([beta.logcdf(x, a, b) for a, b in array])
-    total = log_below.sum(axis=0)
-    found = np.array([np.sum(w * density[i] * np.exp(total - log_below[i])) for i in range(len(array))])
+    log_below[np.isnan(log_below)] = -np.inf
+    others = [np.delete(log_below, i, axis=0).sum(axis=0) for i in range(len(array))]
+    found = np.array([np.sum(w * density[i] * np.exp(others[i])) for i in range(len(array))])
     return np.asarray(found / found.sum())
 
 
@@ -95,7 +99,7 @@ class ThompsonTrial:
         n, s = np.asarray(counts, dtype=float), np.asarray(sums, dtype=float)
         low, high = self.clip
         if len(n) * low >= 1:
-            raise ValueError(f"{len(n)} arms cannot all have a probability of at least {low:g}; lower clip")
+            raise ValueError(f"{len(n)} arms cannot all have a probability of at least {low:g}; lower clip (--clip)")
         chances = prob_best(np.column_stack([s + self.prior, n - s + self.prior]))
         if len(n) == 2:
             second = min(max(chances[1], low, 1 - high), high, 1 - low)

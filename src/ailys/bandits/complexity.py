@@ -77,7 +77,10 @@ class OracleWeights(Answer):
             statement=f"a strategy that errs with probability at most delta on every instance draws at least "
             f"{scale} kl(delta, 1-delta) times on average here",
             level=float(self.T_star),
-            assumptions=(f"independent rewards of the {self.family.name} family with these means",),
+            assumptions=(
+                f"independent rewards of the {self.family.name} family with these means",
+                *(("all rewards at the ends of the interval",) if self.family.name == "bounded" else ()),
+            ),
             source="Garivier and Kaufmann 2016, Theorem 1" if self.epsilon == 0 else "Degenne and Koolen 2019",
         )
 

@@ -223,6 +223,8 @@ def discover(
         ):
             met = True
             break
+    if met is False:  # it may have been reached since the last look
+        met = bool((agent.missing_mass_bound(delta) <= target_missing_mass).all())
     return DiscoveryResult(
         agent.found,
         agent.counts.copy(),

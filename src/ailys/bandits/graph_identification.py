@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.guarantee import Guarantee
 from ..core.randomness import Seed
-from .agent import Agent, Recommendation, check_number
+from .agent import IN_ORDER, Agent, Recommendation, check_number
 from .complexity import check_delta
 from .families import Family, as_family
 from .graph import check_weights, laplacian
@@ -312,6 +312,7 @@ class SpectralTaS(Agent):
                 assumptions=(
                     f"mu' L mu is at most {self.R:g}",
                     f"independent Gaussian noise of scale {self.family.sigma:g}",
+                    IN_ORDER,
                 ),
                 source="Documentation of bandits, section 'Graph bandits'",
             )

@@ -17,10 +17,11 @@ import numpy as np
 
 from ..core.guarantee import Guarantee
 from ..core.randomness import Seed
-from .agent import Agent, check_number
+from .agent import IN_ORDER, Agent, check_number
 from .complexity import check_delta
 from .families import Family
-from .graph import check_weights, laplacian, n_components
+from .graph import check_weights, laplacian
+from .graph import n_components as count_components
 from .policies import PolicyResult
 
 __all__ = ["SpectralEliminator", "SpectralTS", "SpectralUCB"]
@@ -36,11 +37,14 @@ class _SpectralAgent(Agent):
     noise : R, sub-Gaussian scale of the rewards around their means
     lam : ridge added to the Laplacian
     rho : weight of the prior; ``R^2 N / C^2`` is that of a matching Gaussian one
-    J : number of eigenvectors used (default: all)
+    J, n_components : number of eigenvectors used (default: all); two names of one parameter
     """
 
+    _fresh_first = False  # the bound of the regret is about the draws of the rule alone
+
     def __init__(self, W: Any, n_arms: int | None, family: Family | str, rng: Seed, log: str | Path | None, *, noise: float,
-                 lam: float, rho: float, J: int | None, actions: Sequence[Any] | None, own: Mapping[str, Any]) -> None:  # fmt: skip
+                 lam: float, rho: float, J: int | None, actions: Sequence[Any] | None, own: Mapping[str, Any],
+                 n_components: int | None = None) -> None:  # fmt: skip
         self.W = check_weights(W)
         n = len(self.W)
         if n_arms is not None and n_arms != n:
@@ -49,10 +53,14 @@ class _SpectralAgent(Agent):
             raise ValueError(f"the graph has {n} nodes but {len(actions)} labels are given")
         self.noise = check_number(noise, "noise", strict=True)
         self.lam, self.rho = check_number(lam, "lam", strict=True), check_number(rho, "rho", strict=True)
+        if n_components is not None:
+            if J is not None:
+                raise ValueError("give J or n_components, not both: they mean the same")
+            J = n_components
         if J is not None and not 1 <= J <= n:
             raise ValueError(f"J must lie between 1 and the number of nodes, {n}; got {J!r}")
         self.J = J or n
-        self.n_components = n_components(self.W)
+        self.n_components = count_components(self.W)
         values, vectors = np.linalg.eigh(laplacian(self.W))
         self._prior = self.rho * (np.maximum(values[: self.J], 0.0) + self.lam)  # rho Lambda
         self._X = vectors[:, : self.J]
@@ -89,8 +97,17 @@ class _SpectralAgent(Agent):
         self._b += reward * x
         self._estimate = self._X @ (self._inverse @ self._b)
 
+    def _extra(self) -> dict[str, Any]:
+        # as they have been updated: inverted again they would break ties otherwise
+        return {
+            "inverse": self._inverse.tolist(), "widths": self._widths.tolist(), "b": self._b.tolist(),
+            "estimate": self._estimate.tolist(), "log_det": self._log_det,
+        }  # fmt: skip
+
     def _restore(self, extra: Mapping[str, Any]) -> None:
-        self._refresh()
+        self._inverse[:], self._widths[:] = extra["inverse"], extra["widths"]
+        self._b[:], self._estimate[:] = extra["b"], extra["estimate"]
+        self._log_det = float(extra["log_det"])
 
     def estimates(self) -> np.ndarray:
         """Means estimated with the help of the neighbours, in the units of the rewards."""
@@ -148,14 +165,15 @@ class SpectralUCB(_SpectralAgent):
     def __init__(self, W: Any, n_arms: int | None = None, family: Family | str = "gaussian", rng: Seed = None, *,
                  noise: float = 1.0, C: float | str = "estimate", m: float = 1.0, delta: float = 0.05, lam: float = 0.01,
                  rho: float = 1.0, J: int | None = None, actions: Sequence[Any] | None = None,
-                 log: str | Path | None = None) -> None:  # fmt: skip
+                 log: str | Path | None = None, n_components: int | None = None) -> None:  # fmt: skip
         self.C = C if C == "estimate" else check_number(C, "C", strict=True)
         self.m, self.delta = check_number(m, "m"), check_delta(delta)
         if self.m < 1:
             warnings.warn(f"m = {m:g} is below 1: the regret comes without a guarantee", stacklevel=2)
         self.regret_bound = 0.0
         own = {"C": self.C, "m": self.m, "delta": self.delta}
-        super().__init__(W, n_arms, family, rng, log, noise=noise, lam=lam, rho=rho, J=J, actions=actions, own=own)
+        super().__init__(W, n_arms, family, rng, log, noise=noise, lam=lam, rho=rho, J=J, actions=actions, own=own,
+                         n_components=n_components)  # fmt: skip
 
     def _radius(self) -> float:
         if self.C == "estimate":
@@ -173,7 +191,7 @@ class SpectralUCB(_SpectralAgent):
         return arm
 
     def _extra(self) -> dict[str, Any]:
-        return {"regret_bound": self.regret_bound}
+        return {**super()._extra(), "regret_bound": self.regret_bound}
 
     def _restore(self, extra: Mapping[str, Any]) -> None:
         super()._restore(extra)
@@ -184,12 +202,13 @@ class SpectralUCB(_SpectralAgent):
             return None
         return Guarantee(
             "regret-bound",
-            f"with probability at least {1 - self.delta:g} the regret of the {self.t} draws is at most {self.regret_bound:.4g}",
+            f"with probability at least {1 - self.delta:g} the regret of the draws asked for ({self.t} told) is at most {self.regret_bound:.4g}",
             level=self.regret_bound,
             values={"delta": self.delta, "C": float(self.C)},
             assumptions=(
                 f"sqrt(mu' (L + {self.lam:g} I) mu) is at most {self.C:g}",
                 f"noise is sub-Gaussian with scale {self.noise:g}",
+                IN_ORDER,
             ),
             source="Valko et al. 2014, Lemma 4; documentation of bandits, section 'Graph bandits'",
         )
@@ -203,11 +222,12 @@ class SpectralTS(_SpectralAgent):
 
     def __init__(self, W: Any, n_arms: int | None = None, family: Family | str = "gaussian", rng: Seed = None, *,
                  noise: float = 1.0, v: float | None = None, lam: float = 0.01, rho: float = 1.0, J: int | None = None,
-                 actions: Sequence[Any] | None = None, log: str | Path | None = None) -> None:  # fmt: skip
+                 actions: Sequence[Any] | None = None, log: str | Path | None = None, n_components: int | None = None) -> None:  # fmt: skip
         self.v = None if v is None else check_number(v, "v", strict=True)
         super().__init__(
-            W, n_arms, family, rng, log, noise=noise, lam=lam, rho=rho, J=J, actions=actions, own={"v": self.v}
-        )
+            W, n_arms, family, rng, log, noise=noise, lam=lam, rho=rho, J=J, actions=actions, own={"v": self.v},
+            n_components=n_components,
+        )  # fmt: skip
 
     def _choose(self) -> int:
         scale = (self.v or self.noise) / self.family.scale
@@ -225,10 +245,11 @@ class SpectralEliminator(_SpectralAgent):
 
     def __init__(self, W: Any, n_arms: int | None = None, family: Family | str = "gaussian", rng: Seed = None, *,
                  noise: float = 1.0, C: float, delta: float = 0.05, lam: float = 0.01, rho: float = 1.0, J: int | None = None,
-                 actions: Sequence[Any] | None = None, log: str | Path | None = None) -> None:  # fmt: skip
+                 actions: Sequence[Any] | None = None, log: str | Path | None = None, n_components: int | None = None) -> None:  # fmt: skip
         self.C, self.delta = check_number(C, "C", strict=True), check_delta(delta)
         own = {"C": self.C, "delta": self.delta}
-        super().__init__(W, n_arms, family, rng, log, noise=noise, lam=lam, rho=rho, J=J, actions=actions, own=own)
+        super().__init__(W, n_arms, family, rng, log, noise=noise, lam=lam, rho=rho, J=J, actions=actions, own=own,
+                         n_components=n_components)  # fmt: skip
 
     def _setup(self) -> None:
         self.active = np.ones(self.n_arms, bool)
@@ -294,7 +315,7 @@ class SpectralEliminator(_SpectralAgent):
 
     def _extra(self) -> dict[str, Any]:
         return {
-            "active": self.active.tolist(), "phase": self._phase, "asked": self._asked, "design": self._design.tolist(),
+            **super()._extra(), "active": self.active.tolist(), "phase": self._phase, "asked": self._asked, "design": self._design.tolist(),
             "phase_counts": self._phase_counts.tolist(), "phase_sums": self._phase_sums.tolist(),
         }  # fmt: skip
 

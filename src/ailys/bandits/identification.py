@@ -19,7 +19,7 @@ from ..core.guarantee import Guarantee
 from ..core.randomness import Seed
 from . import _identification_kernels as kernels
 from ._stopping_kernels import CODES, settled
-from .agent import Agent, Recommendation
+from .agent import IN_ORDER, Agent, Recommendation
 from .complexity import OracleWeights, check_delta, check_epsilon, oracle_weights
 from .families import Family
 from .thresholds import SOURCES, check_threshold, threshold_constants
@@ -208,6 +208,7 @@ class IdentificationAgent(Agent):
             assumptions=(
                 f"rewards of an arm are independent, of one law of the family {self.family}",
                 "which arm is drawn depends on the past only",
+                IN_ORDER,
             ),
             source=SOURCES[self.threshold],
         )

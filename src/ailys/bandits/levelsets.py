@@ -14,7 +14,7 @@ from ..core.randomness import Seed
 from ._divergence_kernels import kl as _kl
 from ._identification_kernels import sample_mean
 from ._stopping_kernels import CODES, arm_level
-from .agent import Agent, Recommendation, check_number
+from .agent import IN_ORDER, Agent, Recommendation, check_number
 from .complexity import check_delta
 from .families import Family, as_family, kl_divergence
 from .thresholds import SOURCES, check_threshold, threshold_constants
@@ -293,6 +293,7 @@ def _correct(what: str, delta: float, threshold: str, family: Family) -> Guarant
         assumptions=(
             f"rewards of an arm are independent, of one law of the family {family}",
             "which arm is drawn depends on the past only",
+            IN_ORDER,
         ),
         source=SOURCES[threshold],
     )

@@ -56,11 +56,15 @@ class Optimizer(ABC):
         if self._cell is None:
             raise ValueError("no point is waiting for its value: ask first")
         value = check_value(value)
+        self._check(value)
         cell, self._cell = self._cell, None
         self.points.append(self._point(cell))
         self.values.append(value)
         self.t += 1
         self._learn(cell, value)
+
+    def _check(self, value: float) -> None:  # noqa: B027  (optional)
+        """Refuse a value that the optimiser cannot take, before anything is changed."""
 
     def _point(self, cell: int) -> Any:
         centre = self.tree.centre(cell)
@@ -198,18 +202,13 @@ class DOO(_Deterministic):
         if lipschitz is None and not (check_number(nu, "nu") >= 0 and 0 < check_number(rho, "rho") < 1):
             raise ValueError(f"rho must lie strictly between 0 and 1; got {rho!r}")
         self._heap: list[tuple[float, int]] = []
-        self._slacks: list[float] = []
 
     def _slack(self, cell: int) -> float:
-        depth = self.tree.depth[cell]
-        if depth == len(self._slacks):  # cells of one depth have one shape
-            if self.lipschitz is not None:
-                self._slacks.append(self.lipschitz * self.tree.diameter(cell) / 2)
-            else:
-                assert self.nu is not None
-                assert self.rho is not None
-                self._slacks.append(self.nu * self.rho**depth)
-        return self._slacks[depth]
+        if self.lipschitz is not None:
+            return self.lipschitz * self.tree.diameter(cell) / 2
+        assert self.nu is not None
+        assert self.rho is not None
+        return float(self.nu * self.rho ** self.tree.depth[cell])
 
     def _add(self, cell: int, value: float) -> None:
         heapq.heappush(self._heap, (-(value + self._slack(cell)), cell))

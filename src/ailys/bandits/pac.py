@@ -98,6 +98,10 @@ class PACOptimizer(Optimizer):
             self._slack.append(self.lipschitz * self.tree.diameter(child) / 2)
             heapq.heappush(self._heap, (-self.upper[child], child))
 
+    def _check(self, value: float) -> None:
+        if self.noise == "bounded" and not 0 <= value <= 1:
+            raise ValueError(f"with noise='bounded' the values must lie in [0, 1]; got {value!r}")
+
     def _learn(self, cell: int, value: float) -> None:
         self.n[cell] += 1
         self.s[cell] += value

@@ -25,7 +25,7 @@ def check_bounds(bounds: Any) -> tuple[list[tuple[float, float]], bool]:
 
 
 class Partition:
-    """Cells in the order of their creation; the root is cell 0. Lengths are relative to the sides of the box when sides are compared.
+    """Cells in the order of their creation; the root is cell 0. Sides are compared relative to those of the box.
 
     Attributes
     ----------
@@ -38,7 +38,6 @@ class Partition:
             raise ValueError(f"arity must be a whole number >= 2; got {arity!r}")
         self.arity = int(arity)
         self.middle = self.arity // 2 if self.arity % 2 else -1  # the child with the centre of its parent
-        self.scale = [b - a for a, b in bounds]
         self.low: list[tuple[float, ...]] = [tuple(a for a, _ in bounds)]
         self.high: list[tuple[float, ...]] = [tuple(b for _, b in bounds)]
         self.depth, self.parent, self.first = [0], [-1], [-1]
@@ -63,10 +62,9 @@ class Partition:
     def split(self, cell: int) -> int:
         """Create the children of a leaf; returns the first."""
         low, high, k = self.low[cell], self.high[cell], self.arity
-        axis = 0
-        if len(low) > 1:
-            sides = [(b - a) / s for a, b, s in zip(low, high, self.scale, strict=True)]
-            axis = sides.index(max(sides))
+        axis = self.depth[cell] % len(
+            low
+        )  # the longest side relative to the box: sides take turns, whatever is rounded
         first = len(self.depth)
         start, step = low[axis], (high[axis] - low[axis]) / k
         edges = [start + i * step for i in range(k)] + [high[axis]]

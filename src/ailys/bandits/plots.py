@@ -41,7 +41,8 @@ def plot_regret(result: RegretResult, ax: Axes | None = None) -> Axes:
         ax.plot(result.checkpoints, result.mean[i], color=colour, label=name)
         ax.fill_between(result.checkpoints, low[i], high[i], color=colour, alpha=0.12, linewidth=0)
     ink = ax.spines["left"].get_edgecolor()
-    ax.plot(result.checkpoints, result.lower_bound, "--", color=ink, label="Lai and Robbins, asymptotically")
+    if result.in_family:
+        ax.plot(result.checkpoints, result.lower_bound, "--", color=ink, label="Lai and Robbins, asymptotically")
     ax.set_xscale("log")
     ax.set_xlabel("time")
     ax.set_ylabel("regret")

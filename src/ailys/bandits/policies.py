@@ -127,10 +127,15 @@ class CompiledPolicy(Agent):
         proof = None
         if self.theorem is not None:
             statement, source = self.theorem
+            if statement == _ATTAINS and self.family.name != "bounded":
+                statement += _AND_BEST  # of bounded rewards c(mu) is that of binary ones: others may allow less
             proof = Guarantee(
                 "regret-bound",
                 statement,
-                assumptions=(f"independent rewards of the family {self.family}",),
+                assumptions=(
+                    f"independent rewards of the family {self.family}",
+                    "each outcome is told before the next draw",
+                ),
                 source=source,
             )
         return PolicyResult(type(self).__name__, self.recommend().action, self.counts.copy(), self.means, self.t, proof)
@@ -145,7 +150,15 @@ def _horizon(value: Any, n_arms: Any) -> int:
     return int(value)
 
 
-_ATTAINS = "the expected regret is at most (1 + o(1)) c(mu) ln T, and no uniformly good policy does better"
+_ATTAINS = "the expected regret is at most (1 + o(1)) c(mu) ln T"
+_AND_BEST = ", and no uniformly good policy does better"
+
+
+def _unit(family: Family) -> str:
+    """What the square root of K T is multiplied with: the range of bounded rewards, the scale of Gaussian ones."""
+    if family.name == "bounded":
+        return f"{family.scale:g} "
+    return f"{family.sigma:g} " if family.name == "gaussian" else ""
 
 
 class UCB(CompiledPolicy):
@@ -177,10 +190,11 @@ class UCB(CompiledPolicy):
         return (self.family.sigma if self.family.name == "gaussian" else 0.5,)
 
     def result(self) -> PolicyResult:
-        """With the finite-time bound of UCB1 where it is proved (sigma = 1 on [0, 1])."""
+        """With the finite-time bound of UCB1 where it is proved: rewards in an interval, sigma at least its length."""
         if self._params[0] >= 1.0 and self.family.code == 0:
-            statement = "R_T <= 8 sum_a ln T / gap_a + (1 + pi^2 / 3) sum_a gap_a, rewards scaled to [0, 1]"
-            self.theorem = statement, "Auer, Cesa-Bianchi, Fischer 2002, Theorem 1 (sigma = 1)"  # type: ignore[misc]
+            factor = 8 * (self._params[0] * self.family.scale) ** 2
+            statement = f"R_T <= {factor:.6g} sum_a ln T / gap_a + (1 + pi^2 / 3) sum_a gap_a"
+            self.theorem = statement, "Auer, Cesa-Bianchi, Fischer 2002, Theorem 1, with 8 sigma^2 for 8"  # type: ignore[misc]
         return super().result()
 
 
@@ -205,7 +219,8 @@ class MOSS(CompiledPolicy):
         """With the order of its worst-case regret when the horizon is known."""
         if self._horizon is not None:
             statement = (
-                f"the regret at T = {self._horizon} is at most a universal constant times sqrt(K T) on every instance"
+                f"the regret at T = {self._horizon} is at most a universal constant times {_unit(self.family)}sqrt(K T) "
+                "on every instance"
             )
             self.theorem = statement, "Audibert and Bubeck 2009, Theorem 5"  # type: ignore[misc]
         return super().result()
@@ -235,7 +250,7 @@ class KLUCBpp(CompiledPolicy):
     """KL-UCB++: level ``ln+((T / K N) (1 + ln+^2(T / K N)))`` (Ménard and Garivier 2017)."""
 
     policy = kernels.KLUCBPP
-    theorem = _ATTAINS + "; on every instance it is of order sqrt(K T)", "Ménard and Garivier 2017"
+    theorem = _ATTAINS, "Ménard and Garivier 2017"
 
     def __init__(self, n_arms: Arms, family: Family | str = "bernoulli", rng: Seed = None, *, horizon: int,
                  log: str | Path | None = None) -> None:  # fmt: skip
@@ -244,6 +259,14 @@ class KLUCBpp(CompiledPolicy):
 
     def _kernel_parameters(self) -> Sequence[float]:
         return 0.0, float(self._horizon)
+
+    def result(self) -> PolicyResult:
+        """With both theorems; the one for every instance needs rewards of bounded variance."""
+        if self.family.name not in ("poisson", "exponential"):
+            best = "" if self.family.name == "bounded" else _AND_BEST
+            order = f"on every instance it is at most a universal constant times {_unit(self.family)}sqrt(K T)"
+            self.theorem = f"{_ATTAINS}{best}; {order}", "Ménard and Garivier 2017"  # type: ignore[misc]
+        return super().result()
 
 
 class KLUCBSwitch(CompiledPolicy):

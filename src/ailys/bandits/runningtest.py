@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +59,21 @@ class ABTest(Agent):
         rng: Seed = None,
         log: str | Path | None = None,
         clip: Sequence[float] | None = None,
+        prior: float = 1.0,
     ) -> None:
         kind = as_family(family)
         if kind.name not in ("bernoulli", "bounded"):
             raise ValueError(
                 f"an A/B test takes outcomes 0 and 1 ('bernoulli') or in an interval ('bounded'); got {kind.name!r}"
             )
+        if not isinstance(arms, (int, np.integer)) and (isinstance(arms, str) or not isinstance(arms, Sized)):
+            raise ValueError(f"arms must be a list of at least two labels, or their number; got {arms!r}")
         n = int(arms) if isinstance(arms, (int, np.integer)) else len(arms)
         self.alpha = check_delta(alpha, "alpha")
         check_alternative(alternative, n, kind.name == "bernoulli")
         self.alternative = alternative
         if clip is not None and allocator is None:  # as stored in a state
-            allocator = ThompsonTrial((float(clip[0]), float(clip[1])))
+            allocator = ThompsonTrial((float(clip[0]), float(clip[1])), float(prior))
         if callable(propensity):
             propensity, allocator = None, propensity
         if allocator is not None and propensity is not None:
@@ -79,15 +82,18 @@ class ABTest(Agent):
         self._fixed = None if allocator is not None else check_chances(propensity, n)
         parameters = {"alpha": self.alpha, "alternative": alternative}
         if isinstance(allocator, ThompsonTrial):
-            parameters["clip"] = list(allocator.clip)
+            parameters["clip"], parameters["prior"] = list(allocator.clip), float(allocator.prior)
         elif self._fixed is not None:
             parameters["propensity"] = self._fixed.tolist()
+        if isinstance(allocator, ThompsonTrial):
+            allocator(np.zeros(n), np.zeros(n))  # refused now rather than with the first patient
         super().__init__(arms, kind, rng, log, parameters)
 
     def _setup(self) -> None:
         self._n, self._s = np.zeros(self.n_arms), np.zeros(self.n_arms)  # in the order of assignment
         self._given: dict[int, list[float]] = {}
-        self._held: dict[int, tuple[int, float]] = {}
+        self._held: dict[int, tuple[int, float] | None] = {}  # None: dropped
+        self._dropped = 0
         self._turn, self._log_e, self._best = 1, 0.0, 0.0
 
     # -- the work -----------------------------------------------------------------------------------
@@ -131,9 +137,34 @@ class ABTest(Agent):
         if trial is None:
             return  # not assigned by chance: no evidence
         self._held[trial] = (arm, value)
+        self._advance()
+
+    def drop(self, trial: int) -> None:
+        """Give up a trial whose outcome will never come: it counts for nothing, and later ones no longer wait for it.
+
+        Valid if outcomes are missing by chance, for a reason that depends neither on the arm nor on the outcome.
+        """
+        arm = self.pending[trial][0] if trial in self.pending else 0
+        number = self._match(arm, trial, set(), False)
+        assert number is not None
+        if self._log is not None:
+            self._log.append("drop", number, arm, None, None, self.t)
+        self._give_up(number)
+
+    def _give_up(self, trial: int) -> None:
+        self._waiting[self.pending.pop(trial)[0]] -= 1
+        self._held[trial] = None
+        self._dropped += 1
+        self._advance()
+
+    def _advance(self) -> None:
+        """Multiply the trials whose turn has come."""
         while self._turn in self._held:
-            arm, value = self._held.pop(self._turn)
-            chances = np.array(self._given.pop(self._turn))
+            held, chances = self._held.pop(self._turn), np.array(self._given.pop(self._turn))
+            if held is None:
+                self._turn += 1
+                continue
+            arm, value = held
             self._log_e += log_factor(arm, value, chances, self._n, self._s, self.alternative == "greater")
             self._n[arm] += 1
             self._s[arm] += value
@@ -206,8 +237,11 @@ class ABTest(Agent):
             means = self.family.from_unit(self._s / self._n)
             effect, interval = float(means[1] - means[0]), self.confidence_sequence()
         remarks = []
-        if self._held:
-            remarks.append(f"{len(self._held)} outcomes wait for earlier trials that have none yet")
+        if self._dropped:
+            remarks.append(f"{self._dropped} trials dropped without an outcome, as if they were missing by chance")
+        held = sum(item is not None for item in self._held.values())
+        if held:
+            remarks.append(f"{held} outcomes wait for earlier trials that have none yet")
         if self.pending:
             remarks.append(f"{len(self.pending)} trials without an outcome")
         return ABTestResult(
@@ -223,11 +257,13 @@ class ABTest(Agent):
             )
         return {
             "n": self._n.tolist(), "s": self._s.tolist(), "turn": self._turn, "log_e": self._log_e, "best": self._best,
-            "given": {str(k): v for k, v in self._given.items()}, "held": {str(k): list(v) for k, v in self._held.items()},
+            "given": {str(k): v for k, v in self._given.items()}, "dropped": self._dropped,
+            "held": {str(k): None if v is None else list(v) for k, v in self._held.items()},
         }  # fmt: skip
 
     def _restore(self, extra: Mapping[str, Any]) -> None:
         self._n[:], self._s[:] = extra["n"], extra["s"]
         self._turn, self._log_e, self._best = int(extra["turn"]), float(extra["log_e"]), float(extra["best"])
         self._given = {int(k): list(v) for k, v in extra["given"].items()}
-        self._held = {int(k): (int(v[0]), float(v[1])) for k, v in extra["held"].items()}
+        self._dropped = int(extra["dropped"])
+        self._held = {int(k): None if v is None else (int(v[0]), float(v[1])) for k, v in extra["held"].items()}

@@ -32,6 +32,8 @@ class RegretResult(Answer):
     pulls : (policy, replicate, arm) draws at the horizon
     checkpoints : times at which the regret was noted
     means, family : the problem
+    in_family : whether the rewards had the law that the family says (bounded: two values). Not known of bounded rewards of an
+        environment of one's own: then no lower bound is claimed
     """
 
     policies: tuple[str, ...]
@@ -40,6 +42,7 @@ class RegretResult(Answer):
     checkpoints: np.ndarray
     means: np.ndarray
     family: Family
+    in_family: bool = True
 
     def facts(self) -> Mapping[str, Any]:
         """Mean regret at the horizon with its standard error, and the constant of Lai and Robbins."""
@@ -49,7 +52,11 @@ class RegretResult(Answer):
             f"regret of {name}": f"{mean:.1f} ± {error:.1f}"
             for name, mean, error in zip(self.policies, self.mean[:, -1], errors, strict=True)
         }
-        rest = {"horizon": int(self.checkpoints[-1]), "replicates": n, "c_of_Lai_and_Robbins": self.constant}
+        rest = {
+            "horizon": int(self.checkpoints[-1]),
+            "replicates": n,
+            "c_of_Lai_and_Robbins": self.constant if self.in_family else None,
+        }
         table = [
             {"policy": p, "checkpoints": self.checkpoints, "mean": m}
             for p, m in zip(self.policies, self.mean, strict=True)
@@ -72,17 +79,22 @@ class RegretResult(Answer):
 
     @property
     def lower_bound(self) -> np.ndarray:
-        """``c(mu) ln t`` at the checkpoints: what a uniformly good policy cannot beat asymptotically."""
+        """``c(mu) ln t`` at the checkpoints: what a uniformly good policy cannot beat asymptotically; NaN if unknown."""
+        if not self.in_family:
+            return np.full(len(self.checkpoints), np.nan)
         return self.constant * np.log(np.maximum(self.checkpoints, 1))
 
     @property
-    def guarantee(self) -> Guarantee:
-        """The lower bound on the regret of uniformly good policies."""
+    def guarantee(self) -> Guarantee | None:
+        """The lower bound on the regret of uniformly good policies; None where it is not known."""
+        if not self.in_family:
+            return None
+        two = ", all at the ends of the interval" if self.family.name == "bounded" else ""
         return Guarantee(
             "regret-bound",
             f"every uniformly good policy has a regret of at least (1 + o(1)) {self.constant:.6g} ln T on these means",
             level=self.constant,
-            assumptions=(f"independent rewards of the family {self.family}",),
+            assumptions=(f"independent rewards of the family {self.family}{two}",),
             source="Lai and Robbins 1985",
         )
 
@@ -155,7 +167,8 @@ def simulate(
     parts = Parallel(n_jobs=n_jobs, prefer="threads")(work)
     regret = np.concatenate([part[0] for part in parts], axis=1)
     pulls = np.concatenate([part[1] for part in parts], axis=1)
-    return RegretResult(tuple(policies), regret, pulls, marks, means, family)
+    in_family = world is None or family.name != "bounded"
+    return RegretResult(tuple(policies), regret, pulls, marks, means, family, in_family)
 
 
 def _checkpoints(checkpoints: Sequence[int] | None, horizon: int) -> np.ndarray:

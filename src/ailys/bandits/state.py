@@ -142,6 +142,7 @@ class EventLog:
 
     def __init__(self, path: Path, digest: str = "", lines: int = 0) -> None:
         self.path, self.digest, self.lines = path, digest, lines
+        self.size = 0  # bytes that this agent has written or read
 
     @classmethod
     def start(cls, path: Path, initial: dict[str, Any]) -> EventLog:
@@ -152,19 +153,29 @@ class EventLog:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             raise FileExistsError(f"{path} exists already; choose another name for the log") from None
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(head)
+        with os.fdopen(handle, "wb") as file:
+            file.write(head.encode())
             file.flush()
             os.fsync(file.fileno())
+        log.size = len(head.encode())
         return log
 
     def append(self, *fields: Any) -> None:
         """Add an event; returns when it is on the disk."""
         line = ",".join(_cell(field) for field in fields) + "\n"
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        data = line.encode()
+        with lock(self.path):
+            size = self.path.stat().st_size if self.path.is_file() else 0
+            if size != self.size:
+                raise ValueError(
+                    f"{self.path} has {size} bytes where this agent left {self.size}: another one has written to it; "
+                    "nothing is counted, load the agent again with from_json or from_log"
+                )
+            with self.path.open("ab") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self.size += len(data)
         self._count(line)
 
     def _count(self, line: str) -> None:
@@ -183,7 +194,7 @@ class EventLog:
         rows = []
         for number, line in enumerate(events, 3):
             row = line.rstrip("\n").split(",")
-            if len(row) != 6 or row[0] not in ("ask", "tell", "observe"):
+            if len(row) != 6 or row[0] not in ("ask", "tell", "observe", "drop"):
                 raise ValueError(f"{path}, line {number}: not an event of this log: {line.strip()!r}")
             rows.append(row)
         return json.loads(lines[0][2:]), rows, events
@@ -206,6 +217,7 @@ class EventLog:
         fresh = rows[self.lines :]
         for line in lines[self.lines :]:
             self._count(line)
+        self.size = self.path.stat().st_size
         return fresh
 
 

@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = ["TrialData", "check_chances", "read_trials"]
 
 _TRUE, _FALSE = {"true", "yes", "t", "y"}, {"false", "no", "f", "n"}
 _MISSING = {"", "na", "nan", "n/a", "null", "none", "."}
+_NO_LABEL = {"", "na", "nan"}  # a group may well be called "none"
 _LISTED = 8
 
 
@@ -65,7 +67,7 @@ def read_trials(
     keep = [int(i) for i in rank if int(i) not in gone]
     if not keep:
         raise ValueError(f"{name}: no trial has an outcome")
-    unnamed = [lines[i] for i in keep if _is_missing(columns[arm][i])]
+    unnamed = [lines[i] for i in keep if _is_missing(columns[arm][i], _NO_LABEL)]
     if unnamed:
         raise ValueError(f"{name}: no arm in {_where(unnamed)}")
     names = [str(columns[arm][i]).strip() for i in keep]
@@ -139,10 +141,10 @@ def _check_columns(wanted: list[str], have: list[str], name: str) -> None:
             raise ValueError(f"{name}: two columns are called {column!r}")
 
 
-def _is_missing(cell: Any) -> bool:
+def _is_missing(cell: Any, words: set[str] = _MISSING) -> bool:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return True
-    return (isinstance(cell, str) and cell.strip().lower() in _MISSING) or str(cell) in ("NaT", "<NA>")
+    return (isinstance(cell, str) and cell.strip().lower() in words) or str(cell) in ("NaT", "<NA>")
 
 
 def _where(lines: list[int]) -> str:
@@ -190,9 +192,29 @@ def _order(cells: list[Any], lines: list[int], name: str, column: str) -> np.nda
     missing = [line for cell, line in zip(cells, lines, strict=True) if _is_missing(cell)]
     if missing:
         raise ValueError(f"{name}: no value of {column!r} in {_where(missing)}")
-    numbers = [_number(cell) for cell in cells]
-    keys = numbers if all(value is not None for value in numbers) else [str(cell) for cell in cells]
-    return np.array(sorted(range(len(keys)), key=lambda i: keys[i]))  # type: ignore[arg-type,return-value]  # stable
+    keys: list[Any] = [_number(cell) for cell in cells]
+    if any(value is None for value in keys):
+        keys = [_date(cell) for cell in cells]
+        wrong = [line for key, line in zip(keys, lines, strict=True) if key is None]
+        if wrong:
+            first = cells[lines.index(wrong[0])]
+            raise ValueError(
+                f"{name}, {_where(wrong)}: {first!r} in column {column!r} is neither a number, as all cells would have to be, "
+                "nor a date like 2024-05-31 or 2024-05-31 09:30"
+            )
+    try:
+        return np.array(sorted(range(len(keys)), key=lambda i: keys[i]))  # stable
+    except TypeError:
+        raise ValueError(f"{name}: column {column!r} mixes dates with and without a time zone") from None
+
+
+def _date(cell: Any) -> datetime | None:
+    if isinstance(cell, datetime):
+        return cell
+    try:
+        return datetime.fromisoformat(str(cell).strip())
+    except ValueError:
+        return None
 
 
 def _chances(
@@ -220,6 +242,9 @@ def _chances(
         parts = [by_name[str(a)] for a in arms]
         if not any(isinstance(part, str) for part in parts):
             return check_chances(parts, n)[None]
+        for part in parts:
+            if not isinstance(part, str) and not (_number(part) is not None and 0 < float(part) < 1):
+                raise ValueError(f"propensity must hold columns, or numbers strictly between 0 and 1; got {part!r}")
         chances = np.column_stack(
             [
                 _probabilities(columns[part], keep, lines, name, part)
