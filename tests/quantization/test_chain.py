@@ -67,6 +67,35 @@ def test_tiny_errors_keep_their_digits():
     )
 
 
+def test_errors_above_one_and_wide_data_are_not_lost():
+    rng = np.random.default_rng(20)
+    wide = [10.0 ** rng.uniform(-12, 0, tuple(p)) for p in Chain.dyadic(8)]
+    signs = Codebook([-1, 1])
+    answer = quantize_chain(wide, signs, method="rtn")
+    assert answer.error == pytest.approx(true_error(wide, answer), rel=1e-9)
+    assert answer.excess is None
+    fifth = [rng.standard_normal(tuple(p)) ** 5 for p in Chain.dyadic(64)]
+    plain = random_chain(rng, Chain.dyadic(256))
+    for factors in (fifth, plain):
+        for method in ("rtn", "left_to_right", "right_to_left", "pairwise"):
+            answer = quantize_chain(factors, signs, method=method)
+            assert answer.error_kind == "exact"
+            assert answer.error == pytest.approx(true_error(factors, answer), rel=1e-11)
+
+
+def test_an_error_that_rounding_hides_is_bounded_and_not_called_exact(monkeypatch):
+    from ailys.quantization import chain_error as module
+
+    factors = random_chain(np.random.default_rng(0))
+    answer = quantize_chain(factors, 6, method="rtn")
+    monkeypatch.setattr(module, "_DIGITS", 0.0)
+    monkeypatch.setattr(module, "_ZERO", 0.0)
+    hidden = quantize_chain(factors, 6, method="rtn")
+    assert (hidden.error_kind, hidden.excess) == ("upper", None)
+    assert answer.error <= hidden.error <= answer.error * (1 + 1e-9)
+    assert "at most" in hidden.guarantee.statement
+
+
 @pytest.mark.parametrize("chain", [*CHAINS, Chain.monarch(16, rank=2), Chain([(2, 3, 2, 1), (1, 4, 3, 1)]),
                                    Chain([(1, 2, 2, 3), (1, 3, 2, 2)]), Chain([(1, 6, 6, 1), (1, 6, 6, 1)])], ids=str)  # fmt: skip
 def test_single_paths_are_counted_right(chain):

@@ -98,6 +98,17 @@ def test_networks_are_copied_and_their_butterflies_quantized():
     assert isinstance(root, QuantizedButterflyLinear)
 
 
+def test_a_layer_used_twice_is_quantized_once_and_stays_one():
+    shared = Butterfly(Chain.dyadic(16))
+    network = torch.nn.Sequential(shared, torch.nn.ReLU(), shared, torch.nn.ModuleDict({"again": shared})["again"])
+    for include in (None, "2"):
+        small, report = quantize_module(network, 4, include=include)
+        assert isinstance(small[0], QuantizedButterflyLinear)
+        assert small[0] is small[2] is small[3]
+        assert len(report.layers) == 1
+    assert network[0] is network[2] is shared
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

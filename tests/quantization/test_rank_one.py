@@ -259,3 +259,36 @@ def test_the_answer_reads_well():
     report = answer.to_dict()
     assert report["guarantee"]["kind"] == "optimal"
     assert report["bits"] == answer.bits.total
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=200, deadline=None)
+def test_sums_and_residuals_find_the_same_codebook_optimum(seed):
+    # long vectors go by sums; on short ones both ways are at hand
+    from ailys.quantization._codebook_kernels import codebook_search
+    from ailys.quantization.scaling import _by_sums
+
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal(int(rng.integers(1, 8))), rng.standard_normal(int(rng.integers(1, 8)))
+    if rng.random() < 0.5:
+        x, y = np.abs(x), np.abs(y)
+    books = [[-3, -2, -1, 0], [-1, 0, 2], [1, 2, 5], [-1, 1], [-3, -1, 4], [0, 1], [-2, -1]]
+    levels, ylevels = (np.array(books[int(k)], float) for k in rng.integers(len(books), size=2))
+    wx, wy = rng.uniform(0.5, 2, x.size), rng.uniform(0.5, 2, y.size)
+    hats = np.empty_like(x), np.empty_like(y)
+    best = codebook_search(x, wx, y, wy, levels, ylevels, True, True, 0.0, *hats)[2]
+    found = _by_sums(x, y, wx, wy, levels, ylevels, True, True)
+    gap = np.outer(x, y) - np.outer(found.x_hat, found.y_hat)
+    assert wx @ gap**2 @ wy == pytest.approx(best, rel=1e-9)
+
+
+def test_long_vectors_on_codebooks_of_one_sign():
+    rng = np.random.default_rng(0)
+    [np.abs(rng.standard_normal(300)) for _ in "xy"]
+    x, y = (np.abs(rng.standard_normal(5000)) for _ in "xy")
+    book = Codebook([-3, -2, -1, 0])
+    answer = quantize_rank_one(x, y, book)
+    for lam in np.linspace(-4, -0.3, 100):
+        hat = book.nearest(lam * x)
+        other = book.nearest(x @ hat / (hat @ hat) * y)
+        assert answer.error <= relative(x, y, np.outer(hat, other)) + 1e-12

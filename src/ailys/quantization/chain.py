@@ -10,7 +10,7 @@ import numpy as np
 from ..butterfly import Chain
 from ._sweep_kernels import FINE
 from .bounded import shift_range
-from .chain_error import chain_error
+from .chain_error import ErrorKind, chain_error
 from .chain_input import ChainInput, chain_input, formats_for
 from .chain_methods import beam_search, left_to_right, pairwise_rounding, plain_rounding, right_to_left
 from .formats import Codebook, FloatFormat, Format
@@ -93,7 +93,7 @@ def quantize_chain(
     rounded, total = candidates[best]
     error, kind = errors[best]
     limit = max(rtn, error)
-    short, short_error = _shorten(rounded, total, formats, problem, error, limit)
+    short, short_error, kind = _shorten(rounded, total, formats, problem, (error, kind), limit)
     return QuantizedChain(
         factors=tuple(short),
         scale=total,
@@ -103,7 +103,7 @@ def quantize_chain(
         error_rtn=rtn,
         error_kind=kind,
         method=best,
-        excess=_excess(problem.chain, formats, is_complex, best, error, short_error),
+        excess=_excess(problem.chain, formats, is_complex, best, error, short_error) if kind == "exact" else None,
         perm=problem.perm,
         shape=problem.shape,
         errors={name: value for name, (value, _) in errors.items()},
@@ -186,23 +186,29 @@ def _into_range(rounded: Sequence[Array], formats: Sequence[Format]) -> tuple[li
 
 
 def _shorten(
-    rounded: Sequence[Array], scale: float, formats: Sequence[Format], problem: ChainInput, error: float, limit: float
-) -> tuple[list[Array], float]:
+    rounded: Sequence[Array],
+    scale: float,
+    formats: Sequence[Format],
+    problem: ChainInput,
+    measured: tuple[float, ErrorKind],
+    limit: float,
+) -> tuple[list[Array], float, ErrorKind]:
     """Small entries set to zero, as many as cost less than 1 % of the error: shorter exponents.
 
     The exponent field of ``e`` bits then counts down from the largest entry of each factor.
     """
     if all(isinstance(fmt, Codebook) or fmt.bounded for fmt in formats):
-        return list(rounded), error
+        return list(rounded), *measured
+    error, _ = measured
     allowed = min(_SLACK * error, max(limit, error)) + _FLOOR
     for bits in range(1, _WIDEST + 1):
         short = [_flushed(x, bits, fmt) for x, fmt in zip(rounded, formats, strict=True)]
         if all(x is y for x, y in zip(short, rounded, strict=True)):
-            return list(rounded), error
-        new, _ = chain_error(problem.factors, short, scale, problem.chain)
+            return list(rounded), *measured
+        new, kind = chain_error(problem.factors, short, scale, problem.chain)
         if new <= allowed:
-            return short, new
-    return short, new  # the range of double precision: what is lost is below 1e-300 of the rest
+            return short, new, kind
+    return short, new, kind  # the range of double precision: what is lost is below 1e-300 of the rest
 
 
 def _flushed(x: Array, bits: int, fmt: Format) -> Array:

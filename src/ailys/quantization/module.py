@@ -90,7 +90,8 @@ def quantize_module(
     module : a ``torch.nn.Module``. Butterfly layers are the modules with the attributes ``factors`` (4-D tensors),
         ``in_features`` and ``out_features``.
     fmt, method, beam : as in `quantize_chain`
-    include : names of layers, with wildcards ("encoder.*"), or a function of name and layer; default: all
+    include : names of layers, with wildcards ("encoder.*"), or a function of name and layer; default: all. A layer with
+        several names is quantized once, for all of them if one is chosen.
     cache : as in `QuantizedButterflyLinear`
 
     Raises
@@ -101,24 +102,30 @@ def quantize_module(
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"module must be a torch.nn.Module; got {type(module).__name__}")
     made = copy.deepcopy(module)
-    layers = {name: layer for name, layer in made.named_modules() if _is_butterfly(layer)}
+    # a layer that is used twice has two names
+    layers = {name: layer for name, layer in made.named_modules(remove_duplicate=False) if _is_butterfly(layer)}
     if not layers:
         raise ValueError("the network has no butterfly layer (a module with factors, in_features and out_features)")
     chosen = _chosen(layers, include)
     reports = []
+    done: set[int] = set()
     for name in chosen:
         layer = layers[name]
+        if id(layer) in done:
+            continue
+        done.add(id(layer))
         new = QuantizedButterflyLinear.from_butterfly_linear(layer, fmt, method=method, beam=beam, cache=cache)
         new.train(layer.training)
         answer = new.chain()
         before = sum(x.numel() * x.element_size() for x in layer.factors) * 8
         kind = answer.error_kind, answer.method
         reports.append(LayerReport(name or "(root)", answer.error, answer.error_rtn, *kind, before, answer.bits.total))
-        if not name:
-            made = new
-            continue
-        parent, _, child = name.rpartition(".")
-        setattr(made.get_submodule(parent), child, new)
+        for place in [other for other, same in layers.items() if same is layer]:  # shared layers stay shared
+            if not place:
+                made = new
+                continue
+            parent, _, child = place.rpartition(".")
+            setattr(made.get_submodule(parent), child, new)
     return made, QuantizationReport(tuple(reports), _bytes(module), _bytes(made))
 
 

@@ -38,8 +38,8 @@ class QuantizedChain(Answer):
     chain : patterns of the factors
     error : relative Frobenius error of the product of the factors
     error_rtn : that of rounding the given factors entry by entry
-    error_kind : "exact" (up to rounding), or "estimate" from random vectors for large chains whose entries are
-        sums of several paths
+    error_kind : "exact" (up to rounding), "upper" where rounding may hide how much smaller the error is, or "estimate"
+        from random vectors for large chains whose entries are sums of several paths
     bits : exact count of the stored bits
     method : the method whose answer this is (for "auto": the best one)
     excess : the error is at most this many times the smallest one possible for these formats and this scale, or None
@@ -105,11 +105,11 @@ class QuantizedChain(Answer):
     @property
     def guarantee(self) -> Guarantee | None:
         """The exact error; for two factors also that no other factors of the formats come closer."""
-        if self.error_kind != "exact":
+        if self.error_kind not in ("exact", "upper"):
             return None
         values = {"error": self.error, "error_rtn": self.error_rtn, "bits": float(self.bits.total)}
         source = "docs, quantization, section 'What is guaranteed'"
-        assumptions = ("exact arithmetic: rounding adds about 1e-14 of the error, and 1e-15",)
+        assumptions = ("exact arithmetic: rounding adds at most a millionth of the error, and 1e-13",)
         naive = f"rounding entry by entry gives {self.error_rtn:.4g}"
         size = f"{self.bits.total} bits are all that is stored"
         if self.excess is not None:
@@ -122,6 +122,10 @@ class QuantizedChain(Answer):
             kind = "optimal" if self.excess <= 1 else "error-bound"
             source = f"Gribonval, Mary, Riccietti 2023; {source}"
             return Guarantee(kind, text, max(1.0, self.excess), values, assumptions, source)
+        if self.error_kind == "upper":
+            text = f"the relative error is at most {self.error:.4g}; {naive}; {size}"
+            rounding = ("the rounding of double precision, which is added to the error",)
+            return Guarantee("error-bound", text, self.error, values, rounding, source)
         text = f"the relative error is {self.error:.4g}, exactly; {naive}; {size}"
         return Guarantee("exact-error", text, self.error, values, assumptions, source)
 

@@ -123,15 +123,19 @@ def _by_sums(
     book, ybook = Codebook(levels), Codebook(ylevels)
     met, best = 0, (np.inf, 0.0, 0.0)
     ny = float(wy @ y**2) if rounded else 1.0
+    at_zero = float(wy.sum()) * float(ybook.nearest(np.zeros(1))[0]) ** 2 if rounded else 0.0
+    if not book.nearest(np.zeros(1)).any():  # the zero vector loses everything
+        best = (ny * float(wx @ x**2), 0.0, 0.0)
     for sign in (1.0, -1.0) if both_signs else (1.0,):
         lams, p, q = _table(sign * x, wx, levels)
         ends = np.concatenate([lams, [2 * lams[-1] if lams.size else 1.0]])
         middles = (np.concatenate([[0.0], ends[:-1]]) + ends) / 2
         met += middles.size
         with np.errstate(divide="ignore", invalid="ignore"):
-            mu = p / q
-            cost = ny * (float(wx @ x**2) - p * mu)
+            cost = ny * (float(wx @ x**2) - p * (p / q))
+            mu = sign * (p / q)  # p belongs to -x where the scaling is negative
         if rounded:
+            cost += np.where(mu == 0, q * at_zero, 0.0)  # a codebook without 0 rounds even 0 y to something
             for s in (1.0, -1.0):
                 side = (mu * s > 0) & (q > 0)
                 ylams, yp, yq = _table(s * y, wy, ylevels)
