@@ -195,6 +195,18 @@ def test_about_a_third_of_the_significant_bits_is_saved_for_small_blocks_and_les
     assert large.bits_saved(8, "pairwise") / 8 < 0.15
 
 
+def test_curves_speak_of_the_best_method_unless_told():
+    curve = precision_bits_curve(projected(32, 0), (3, 4, 5), ("rtn", "pairwise", "left_to_right"))
+    assert curve.best_method == "left_to_right"
+    assert curve.bits_saved(5) == curve.bits_saved(5, "left_to_right") > curve.bits_saved(5, "pairwise")
+    assert curve.slope() == curve.slope("left_to_right")
+    assert curve.total_saved(5) == curve.total_saved(5, "left_to_right")
+    alone = precision_bits_curve(projected(32, 0), (3, 4), ("rtn",))
+    assert alone.slope() == alone.slope("rtn")
+    with pytest.raises(ValueError, match="pairwise"):
+        curve.slope("beam")
+
+
 # -- guarantees ------------------------------------------------------------------------------------
 
 
@@ -285,6 +297,20 @@ def test_many_bits_are_sampled_and_still_gain():
     answer = quantize_chain(projected(16, 0), 24)
     assert answer.error < answer.error_rtn / 5
     assert quantize_chain(projected(16, 0, chain="monarch"), 24).excess is None
+
+
+def test_sampled_columns_are_not_called_optimal(monkeypatch):
+    from ailys.quantization import chain as module
+
+    factors = projected(16, 0, chain="monarch")
+    assert quantize_chain(factors, 4).excess is not None
+    monkeypatch.setattr(module, "MAX_BREAKPOINTS", 63)  # 4 + 4 entries with 8 steps each are 64
+    assert quantize_chain(factors, 4).excess is None
+
+
+def test_curves_take_a_generator():
+    factors = projected(16, 0)
+    assert precision_bits_curve((x for x in factors), (3, 4)).errors == precision_bits_curve(factors, (3, 4)).errors
 
 
 def test_threads_change_nothing(monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ailys.core.claim import check_claim
-from ailys.quantization import Codebook, audit, precision_bits_curve, quantize_chain, quantize_rank_one
+from ailys.quantization import Codebook, audit, precision_bits_curve, quantize_chain, quantize_rank_one, round_to_format
 
 pytestmark = pytest.mark.filterwarnings("error")
 LARGE = np.array([1e200, 2e200])
@@ -25,6 +25,11 @@ def test_vectors_of_any_size(x, fmt):
     [
         (lambda: quantize_rank_one(LARGE, [1.0, 2], "int4"), "free_scale"),
         (lambda: quantize_rank_one(LARGE, LARGE, "int4", free_scale=True), "overflows double precision"),
+        (lambda: round_to_format(np.array([1.79e308]), 4), "divide it by a power of two"),
+        (lambda: round_to_format(np.array([65500.0], np.float16), 4), "convert the array to float64"),
+        (lambda: precision_bits_curve([np.ones((1, 2, 2, 1))], 4), "ts must be a list"),
+        (lambda: precision_bits_curve([np.ones((1, 2, 2, 1))], (4,), "rtn"), "methods must be a list"),
+        (lambda: quantize_chain([np.ones((1, 2, 2, 1))], 4, beam=True), "beam must be"),
         (lambda: quantize_rank_one(LARGE, LARGE, "e4m3"), "overflows double precision"),
         (lambda: quantize_chain([np.full((1, 2, 2, 1), 1e-320)] * 2, 4), "range of double precision"),
         (lambda: precision_bits_curve([np.full((1, 2, 2, 1), 1j)] * 2, (2,), ("beam",)), "real factors only"),
@@ -33,6 +38,18 @@ def test_vectors_of_any_size(x, fmt):
 def test_what_double_precision_cannot_hold_gets_a_sentence(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_rounding_up_past_the_largest_double_is_held_by_the_scale():
+    factors = [np.array([1.79e308, 1e308, 3, 2]).reshape(1, 2, 2, 1)]
+    for method in ("auto", "rtn", "left_to_right"):
+        answer = quantize_chain(factors, 3, method=method)
+        assert np.isfinite(answer.factors[0]).all()
+        assert np.isfinite(answer.scale)
+        assert answer.error < 0.1
+        assert answer.error_rtn == quantize_chain([factors[0] * 2.0**-20], 3, method="rtn").error
+    with pytest.raises(ValueError, match="range of double precision"):
+        quantize_chain(factors, 3, scale=False)
 
 
 def test_free_scales_may_be_tiny():

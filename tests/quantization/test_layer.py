@@ -98,6 +98,29 @@ def test_networks_are_copied_and_their_butterflies_quantized():
     assert isinstance(root, QuantizedButterflyLinear)
 
 
+def test_factors_of_very_different_sizes_fit_into_single_precision():
+    answer = quantize_chain(
+        [x * s for x, s in zip(projected(8, 0), (1e-30, 1e-30, 1e60), strict=True)], 4, method="rtn"
+    )
+    layer, x = QuantizedButterflyLinear(answer), torch.randn(3, 8)
+    expected = x.double() @ torch.from_numpy(answer.toarray()).T
+    assert torch.allclose(layer(x).double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_frozen_bias_stays_frozen():
+    for frozen in (True, False):
+        layer = Butterfly(Chain.dyadic(8))
+        layer.bias.requires_grad_(not frozen)
+        assert quantize_module(layer, 4)[0].bias.requires_grad is not frozen
+
+
+def test_whole_numbers_are_refused():
+    layer = QuantizedButterflyLinear(quantize_chain(projected(8, 0), 4))
+    for x in (torch.ones(1, 8, dtype=torch.int64), torch.ones(1, 8, dtype=torch.bool)):
+        with pytest.raises(ValueError, match="floating-point"):
+            layer(x)
+
+
 def test_a_layer_used_twice_is_quantized_once_and_stays_one():
     shared = Butterfly(Chain.dyadic(16))
     network = torch.nn.Sequential(shared, torch.nn.ReLU(), shared, torch.nn.ModuleDict({"again": shared})["again"])
@@ -115,6 +138,7 @@ def test_a_layer_used_twice_is_quantized_once_and_stays_one():
         (lambda: quantize_module(torch.nn.Linear(3, 3), 4), "no butterfly layer"),
         (lambda: quantize_module("net", 4), "torch.nn.Module"),
         (lambda: quantize_module(Butterfly(Chain.dyadic(8)), 4, include="x"), "no butterfly layer is named 'x'"),
+        (lambda: quantize_module(Butterfly(Chain.dyadic(8)), 4, include=[]), "empty list"),
         (lambda: quantize_module(Butterfly(Chain.dyadic(8)), 4, include=lambda n, m: False), "include selects"),
         (lambda: QuantizedButterflyLinear(quantize_chain(projected(8, 0), 4), torch.ones(3)), "bias must have shape"),
         (lambda: QuantizedButterflyLinear(quantize_chain(projected(8, 0), 4), in_features=9), "at most 8 inputs"),

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from ailys.butterfly import butterfly, dft_factors
+from ailys.butterfly import Chain, butterfly, dft_factors
 from ailys.quantization import (
     Codebook,
     FloatFormat,
@@ -122,8 +123,6 @@ def spoiled(tmp_path, how):
     elif how == "foreign":
         save_file({"w": np.ones(3)}, path)
     else:
-        from safetensors import safe_open
-
         with safe_open(path, "numpy") as file:
             record = json.loads(file.metadata()["ailys.quantization"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -177,6 +176,116 @@ def test_a_file_that_is_not_one_is_named(tmp_path, how, words):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.safetensors"):
         QuantizedChain.load(tmp_path / "nothing.safetensors")
+
+
+def edited(tmp_path, change):
+    """A saved chain with a changed record, and the checksum that fits it."""
+    from ailys.quantization.storage import _checksum
+
+    path = ANSWERS["t=4"]().save(tmp_path / "q.safetensors")
+    tensors = load_file(path)
+    with safe_open(path, "numpy") as file:
+        record = json.loads(file.metadata()["ailys.quantization"])
+    change(tensors, record)
+    record["checksum"] = _checksum(tensors, record)
+    save_file(tensors, path, metadata={"ailys.quantization": json.dumps(record)})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t, r: r.update(scale=float("nan")), "scale is nan"),
+        (lambda t, r: r.update(scale=float("inf")), "scale is inf"),
+        (lambda t, r: r.update(error=-1), "'error' is -1"),
+        (lambda t, r: r.update(error=float("nan")), "'error' is nan"),
+        (lambda t, r: r["errors"].update(rtn=float("inf")), "'rtn' is inf"),
+        (lambda t, r: r.update(shape=[99, 99]), r"shape \[99, 99\]"),
+        (lambda t, r: r.update(shape=[0, -3]), r"shape \[0, -3\]"),
+        (lambda t, r: r.update(error_kind="banana"), "banana"),
+        (lambda t, r: r.update(error_kind="estimate", excess=1.0), "estimate"),
+        (lambda t, r: r.update(excess=0.5), "excess is 0.5"),
+        (lambda t, r: r.update(method="best"), "method is 'best'"),
+        (lambda t, r: t.update(perm=np.arange(64, dtype=np.float32)), "perm"),
+        (lambda t, r: r["formats"].__setitem__(0, {"table": 10**9}), "tables of the codebooks"),
+        (lambda t, r: r["formats"].__setitem__(0, {"float": {"t": 4, "exponent_bits": 8, "min_exponent": -(10**9)}}), "min_exponent"),
+        (lambda t, r: r["codes"][0].__setitem__(4, 1), "not written in that way|bits"),
+        (lambda t, r: r["codes"][0].__setitem__(2, 5000), "exponents from 5000"),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_chain_has_are_refused(tmp_path, change, words):
+    path = edited(tmp_path, change)
+    with pytest.raises(ValueError, match=words) as refused:
+        QuantizedChain.load(path)
+    assert str(path) in str(refused.value)
+
+
+def test_deep_metadata_and_foreign_types_get_a_sentence(tmp_path):
+    import torch
+    from safetensors.torch import save_file as save_torch
+
+    deep = tmp_path / "deep.safetensors"
+    save_file({"packed": np.zeros(3, np.uint8)}, deep, metadata={"ailys.quantization": "[" * 100_000})
+    small = tmp_path / "small.safetensors"
+    save_torch({"packed": torch.ones(4).to(torch.float8_e4m3fn)}, small, metadata={"ailys.quantization": "{}"})
+    half = tmp_path / "half.safetensors"
+    save_torch({"packed": torch.ones(4, dtype=torch.bfloat16)}, half, metadata={"ailys.quantization": "{}"})
+    for path in (deep, small, half):
+        with pytest.raises(ValueError) as refused:
+            QuantizedChain.load(path)
+        assert str(path) in str(refused.value)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    path = ANSWERS["t=4"]().save(tmp_path / "q.safetensors")
+    whole = path.read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    for place in np.random.default_rng(0).integers(start, len(whole), 20):
+        spoiled_bytes = bytearray(whole)
+        spoiled_bytes[place] ^= 4
+        path.write_bytes(spoiled_bytes)
+        with pytest.raises(ValueError, match="checksum"):
+            QuantizedChain.load(path)
+
+
+def one_factor(*values):
+    return [np.array(values, float).reshape(1, 2, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("factors", "fmt"),
+    [
+        (one_factor(1, -0.0, 2, 3), 3), (one_factor(1, -1e-9, 2, 3), "e4m3"), (one_factor(1, -0.0, 2, 3), "int4"),
+        (one_factor(1, -0.0, 2, 3), Codebook([-0.0, 1])), (one_factor(5e-324, 1e-320, 3e-310, 2e-315), 3),
+        (one_factor(1.79e308, 1e308, 3, 2e-310), "float64"), (one_factor(1.79e308, 1e308, 3, 2e-310), 53),
+        ([one_factor(1, -0.0, 2, 3)[0] * (1 - 1j)], 3),
+    ],
+)  # fmt: skip
+def test_zeros_and_the_ends_of_the_range_come_back_to_the_bit(tmp_path, factors, fmt):
+    for method in ("rtn", "left_to_right"):
+        if factors[0].dtype.kind == "c" and method != "rtn":
+            continue
+        answer = quantize_chain(factors, fmt, method=method)
+        again = QuantizedChain.load(answer.save(tmp_path / "q.safetensors"))
+        assert again.scale == answer.scale
+        assert again.factors[0].tobytes() == answer.factors[0].tobytes()
+        assert answer.factors[0].any()
+
+
+@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize("size", [2, 256, 1024])
+def test_tables_of_codebooks_are_counted(tmp_path, size, count):
+    rng = np.random.default_rng(0)
+    books = [Codebook(rng.standard_normal(size)) for _ in range(count)]
+    factors = [rng.standard_normal(tuple(p)) for p in Chain.dyadic(128)]
+    formats = [books[l % count] for l in range(len(factors))]
+    answer = quantize_chain(factors, formats, method="rtn")
+    path = answer.save(tmp_path / "q.safetensors")
+    assert answer.bits.header == 64 + 32 * 7 + 64 * size * count
+    assert path.stat().st_size <= answer.bits.total / 8 + 4096
+    again = QuantizedChain.load(path)
+    assert again.formats == answer.formats
+    assert all(np.array_equal(x, y) for x, y in zip(again.factors, answer.factors, strict=True))
 
 
 def test_decoding_is_fast():

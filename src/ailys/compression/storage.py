@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..butterfly.architecture import Chain
-from ..core.files import atomic_write
+from ..core.files import atomic_write, parse_json
 from .report import LayerReport
 
 __all__ = ["Record", "load_compressed", "read_record", "save_compressed", "write_record"]
@@ -53,7 +53,7 @@ def read_record(path: str | Path) -> tuple[Record, list[str]]:
     if text is None:
         raise ValueError(f"{path}: a safetensors file, but not a compressed network (no {_FORMAT!r} metadata)")
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         if content["version"] > _VERSION:
             raise ValueError(f"{path}: written by a newer version of ailys (format {content['version']}); update ailys")
         modules = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["atomic_write", "write_text"]
+__all__ = ["atomic_write", "parse_json", "write_text"]
 
 
 @contextmanager
@@ -47,6 +49,25 @@ def write_text(path: str | Path, text: str) -> Path:
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def parse_json(text: str, depth: int = 64) -> Any:
+    """The content of a JSON text from a file; nesting deeper than ``depth`` is refused before the parser recurses.
+
+    Examples
+    --------
+    >>> parse_json('{"a": [1, 2]}')
+    {'a': [1, 2]}
+    """
+    level = 0
+    for character in text:
+        if character in "[{":
+            level += 1
+            if level > depth:
+                raise ValueError(f"nested more than {depth} levels deep")
+        elif character in "]}":
+            level -= 1
+    return json.loads(text)
 
 
 def _umask() -> int:

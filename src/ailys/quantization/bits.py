@@ -16,7 +16,7 @@ class BitCount:
     mantissa : fraction bits (t - 1 an entry; the index into the table for codebooks and integers)
     exponent : exponent bits
     sign : sign bits
-    header : scale and the description of the code of each factor
+    header : scale, the description of the code of each factor, the values of codebooks
 
     Examples
     --------

@@ -17,6 +17,7 @@ from .formats import Codebook, FloatFormat, Format
 from .paths import single_path
 from .powers import times_power
 from .quantized_chain import QuantizedChain
+from .scaling import MAX_BREAKPOINTS
 from .steps import Rounder
 
 __all__ = ["METHODS", "quantize_chain"]
@@ -25,6 +26,7 @@ Array = np.ndarray
 METHODS = ("rtn", "pairwise", "left_to_right", "right_to_left", "beam", "auto")
 _SLACK = 1.01  # what a shorter exponent field may cost in error
 _FLOOR = 1e-15
+_NORMAL = -1021  # numpy.frexp's exponent of the smallest normal double
 _WIDEST = 11  # exponent bits: the range of double precision
 _BEAM_OF_LARGE_BLOCKS = 4
 
@@ -74,7 +76,7 @@ def quantize_chain(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
-    if not isinstance(beam, (int, np.integer)) or beam < 1:
+    if not isinstance(beam, (int, np.integer)) or isinstance(beam, bool) or beam < 1:
         raise ValueError(f"beam must be a whole number >= 1; got {beam!r}")
     problem = chain_input(factors, patterns)
     formats = formats_for(fmt, len(problem.factors))
@@ -85,6 +87,10 @@ def quantize_chain(
         raise ValueError("method 'beam' takes real factors; use 'left_to_right' or 'auto' for complex ones")
     rounders = [Rounder(one, is_complex, n_jobs) for one in formats]
     candidates = _candidates(method, problem, rounders, beam, scale)
+    candidates = {
+        name: ([_storable(x, one) for x, one in zip(rounded, formats, strict=True)], total)
+        for name, (rounded, total) in candidates.items()
+    }
     errors = {name: chain_error(problem.factors, *one, problem.chain) for name, one in candidates.items()}
     rtn = errors["rtn"][0]
     allowed = errors if method == "auto" else {method: errors[method]}
@@ -129,7 +135,7 @@ def _candidates(
     if method == "auto" and len(rounders) == 1:
         ways = {"left_to_right": ways["left_to_right"]}  # rounding after scaling
     chosen = ways if method == "auto" else {name: way for name, way in ways.items() if name == method}
-    found = {"rtn": plain_rounding(problem.factors, rounders)}
+    found = {"rtn": _plain(problem.factors, rounders)}
     if not all(x.any() for x in problem.factors):
         return found | dict.fromkeys(chosen, found["rtn"])  # the product is zero
     # two factors are few: the best of both is never worse than the optimum without a scale
@@ -139,11 +145,44 @@ def _candidates(
             rounded, one = way(sized)
             rounded, shift = _into_range(rounded, formats)
             if not scale and all(isinstance(fmt, FloatFormat) and not fmt.bounded for fmt in formats):
-                rounded[0], one, shift = rounded[0] * (one * total * shift), 1.0 / total, 1.0  # powers of two
+                with np.errstate(over="ignore"):
+                    first = rounded[0] * (one * total * shift)  # powers of two
+                if np.isfinite(first).all():
+                    rounded[0], one, shift = first, 1.0 / total, 1.0
             new = rounded, one * total * shift
             if name not in found or _error(problem, new) < _error(problem, found[name]):
                 found[name] = new
     return found
+
+
+def _plain(factors: Sequence[Array], rounders: Sequence[Rounder]) -> tuple[list[Array], float]:
+    """Rounding entry by entry, where unbounded floats may be larger or smaller than those of double precision."""
+    held, power = [], 0
+    for x, rounder in zip(factors, rounders, strict=True):
+        parts = np.abs(np.concatenate([x.real.ravel(), x.imag.ravel()]))
+        parts = parts[parts > 0]
+        shift = 0
+        if parts.size and isinstance(rounder.fmt, FloatFormat) and not rounder.fmt.bounded:
+            least, most = int(np.frexp(parts.min())[1]), int(np.frexp(parts.max())[1])
+            shift = min(max(0, _NORMAL - least), 1023 - most)
+            shift = shift if least < _NORMAL or most > 1023 else 0
+        held.append(times_power(x, shift) if shift else x)
+        power -= shift
+    rounded, scale = plain_rounding(held, rounders)
+    with np.errstate(over="ignore"):
+        total = float(np.ldexp(scale, power))
+    if not np.isfinite(total) or (total == 0 and scale != 0):
+        raise ValueError("the product of the factors leaves the range of double precision; scale a factor first")
+    return rounded, total
+
+
+def _storable(x: Array, fmt: Format) -> Array:
+    """Without negative zeros, and for floats with an exponent field without what is below the normal doubles."""
+    if fmt.levels is None:
+        least = np.ldexp(1.0, _NORMAL - 1)
+        real = np.where(np.abs(x.real) < least, 0.0, x.real)
+        x = real + 1j * np.where(np.abs(x.imag) < least, 0.0, x.imag) if x.dtype.kind == "c" else real
+    return np.asarray(x + 0.0)
 
 
 def _error(problem: ChainInput, rounded: tuple[list[Array], float]) -> float:
@@ -238,4 +277,7 @@ def _excess(
     swept = all(fmt.t <= FINE for fmt in formats if isinstance(fmt, FloatFormat))  # beyond, scalings are sampled
     if len(chain) != 2 or is_complex or method == "rtn" or not unbounded or not swept or not single_path(chain):
         return None
+    (_, rows, _, _), (_, _, cols, _) = chain.patterns
+    if (rows + cols) * 2.0 ** (max(fmt.t for fmt in formats if isinstance(fmt, FloatFormat)) - 1) > MAX_BREAKPOINTS:
+        return None  # blocks of this size are sampled too
     return max(1.0, short_error / error)

@@ -70,6 +70,10 @@ class FloatFormat:
             object.__setattr__(self, "min_exponent", 1 - bias)
         if self.largest is None:
             object.__setattr__(self, "largest", float((2.0 - 2.0 ** (1 - self.t)) * 2.0**bias))
+        if not _whole(self.min_exponent) or not -1074 <= self.min_exponent <= 1023:  # type: ignore[operator]
+            raise ValueError(f"min_exponent must be a whole number from -1074 to 1023; got {self.min_exponent!r}")
+        if not isinstance(self.largest, (int, float)) or not 0 < self.largest < np.inf:
+            raise ValueError(f"largest must be a positive number; got {self.largest!r}")
 
     @classmethod
     def from_dtype(cls, dtype: Any) -> FloatFormat:
@@ -158,7 +162,7 @@ class Codebook:
 
     def __init__(self, values: Sequence[float] | Array) -> None:
         try:
-            array = np.unique(np.asarray(values, np.float64).ravel())
+            array = np.unique(np.asarray(values, np.float64).ravel() + 0.0)  # no negative zero
         except (TypeError, ValueError) as fault:
             raise ValueError("a codebook is a list of real numbers") from fault
         if array.size < 2 or not np.isfinite(array).all():
@@ -309,7 +313,8 @@ def round_to_format(a: Any, fmt: Any) -> Array:
     with np.errstate(over="ignore"):
         narrow = rounded.astype(array.dtype)
     if not np.isfinite(narrow.astype(wide.dtype)).all():
-        raise ValueError(f"rounding to {fmt} leaves the range of {array.dtype}; convert the array to float64 first")
+        advice = "divide it by a power of two" if wide.dtype == array.dtype else "convert the array to float64"
+        raise ValueError(f"rounding to {fmt} leaves the range of {array.dtype}; {advice} first")
     return narrow
 
 

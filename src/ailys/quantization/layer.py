@@ -10,6 +10,7 @@ import numpy as np
 from ..butterfly import ks_matmul
 from ..core.optional import require
 from .chain import quantize_chain
+from .powers import times_power
 from .quantized_chain import QuantizedChain
 from .storage import pack_chain, unpack_chain
 
@@ -94,6 +95,8 @@ class QuantizedButterflyLinear(torch.nn.Module):  # type: ignore[misc, name-defi
         made = cls(
             answer, bias, in_features=layer.in_features, out_features=layer.out_features, cache=cache, dtype=dtype
         )
+        if made.bias is not None:  # a frozen bias stays frozen
+            made.bias.requires_grad_(bool(getattr(bias, "requires_grad", True)))
         return made.to(next(iter(layer.factors)).device)
 
     def chain(self) -> QuantizedChain:
@@ -114,8 +117,8 @@ class QuantizedButterflyLinear(torch.nn.Module):  # type: ignore[misc, name-defi
             return self._unpacked
         answer = self.chain()
         made = []
-        for l, x in enumerate(answer.factors):
-            tensor = torch.from_numpy(np.ascontiguousarray(x * answer.scale if l == 0 else x))
+        for x in _balanced(answer.factors, answer.scale):
+            tensor = torch.from_numpy(np.ascontiguousarray(x))
             kind = self.dtype.to_complex() if tensor.is_complex() else self.dtype
             made.append(tensor.to(device=self.packed.device, dtype=kind))
         if self.cache:
@@ -124,6 +127,8 @@ class QuantizedButterflyLinear(torch.nn.Module):  # type: ignore[misc, name-defi
 
     def forward(self, x: Any) -> Any:
         """Rows ``x`` (..., in_features) to (..., out_features)."""
+        if not (x.is_floating_point() or x.is_complex()):
+            raise ValueError(f"the layer multiplies floating-point numbers; got {x.dtype}: convert with x.float()")
         factors = self.factors()
         columns = factors[-1].shape[0] * factors[-1].shape[2] * factors[-1].shape[3]
         y = x.to(factors[0].dtype) if factors[0].is_complex() else x
@@ -158,6 +163,20 @@ class QuantizedButterflyLinear(torch.nn.Module):  # type: ignore[misc, name-defi
             f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}, "
             f"packed_bits={bits}, error={self._record['error']:.3g}"
         )
+
+
+def _balanced(factors: tuple[Any, ...], scale: float) -> list[Any]:
+    """The factors with the scale, moved by powers of two such that none is much larger than the others.
+
+    The type of the layer may have a smaller range than double precision.
+    """
+    if scale == 0 or not all(x.any() for x in factors):
+        return [factors[0] * scale, *factors[1:]]
+    mantissa, power = np.frexp(scale)
+    exponents = [int(np.frexp(np.abs(x).max())[1]) for x in factors]
+    share, more = divmod(sum(exponents) + int(power), len(factors))
+    moved = [times_power(x, share + (l < more) - e) for l, (x, e) in enumerate(zip(factors, exponents, strict=True))]
+    return [moved[0] * mantissa, *moved[1:]]
 
 
 class _Factors:

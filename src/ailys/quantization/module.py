@@ -150,6 +150,8 @@ def _chosen(layers: Mapping[str, Any], include: Any) -> list[str]:
             raise ValueError("include selects no butterfly layer")
         return names
     patterns = [include] if isinstance(include, str) else list(include)
+    if not patterns:
+        raise ValueError("include is an empty list; give names of layers, or None for all")
     for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in layers):
             raise ValueError(f"no butterfly layer is named {pattern!r}; there are {', '.join(map(repr, layers))}")

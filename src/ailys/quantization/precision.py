@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,24 +65,43 @@ class PrecisionCurve(Answer):
             "docs, quantization, section 'What is guaranteed'",
         )
 
-    def slope(self, method: str) -> float:
-        """Slope of log2(error) in t by least squares; nan with fewer than two errors above rounding."""
+    @property
+    def best_method(self) -> str:
+        """The method with the smallest errors on the whole; "rtn" only if there is no other."""
+        names = [name for name in self.errors if name != "rtn"] or list(self.errors)
+        return min(names, key=lambda name: float(np.mean(np.log2(np.maximum(self.errors[name], 1e-16)))))
+
+    def _method(self, method: str | None) -> str:
+        if method is None:
+            return self.best_method
+        if method not in self.errors:
+            raise ValueError(f"the curve has the methods {', '.join(self.errors)}; got {method!r}")
+        return method
+
+    def slope(self, method: str | None = None) -> float:
+        """Slope of log2(error) in t by least squares; nan with fewer than two errors above rounding.
+
+        Default: of `best_method`.
+        """
+        method = self._method(method)
         t, e = np.array(self.ts, float), np.array(self.errors[method])
         keep = e > 1e-14
         return float(np.polyfit(t[keep], np.log2(e[keep]), 1)[0]) if keep.sum() > 1 else float("nan")
 
-    def bits_saved(self, t: int, method: str) -> float:
-        """Significant bits that the method needs less for the error that "rtn" has with ``t``.
+    def bits_saved(self, t: int, method: str | None = None) -> float:
+        """Significant bits that the method (default: `best_method`) needs less for the error that "rtn" has with ``t``.
 
         Interpolated in log2(error); nan if the curve does not reach that error.
         """
+        method = self._method(method)
         return float(t - self._crossing(t, method, np.array(self.ts, float)))
 
-    def total_saved(self, t: int, method: str) -> float:
+    def total_saved(self, t: int, method: str | None = None) -> float:
         """The share of all stored bits (signs, exponents, fractions, headers) saved at the same error."""
+        method = self._method(method)
         bits = np.array(self.total_bits[method], float)
-        reference = self.total_bits["rtn"][self.ts.index(t)]
-        return float(1 - self._crossing(t, method, bits) / reference)
+        crossing = self._crossing(t, method, bits)  # refuses where there is no reference
+        return float(1 - crossing / self.total_bits["rtn"][self.ts.index(t)])
 
     def _crossing(self, t: int, method: str, sizes: np.ndarray) -> float:
         """The size at which the curve of the method has the error of plain rounding with t."""
@@ -130,6 +149,12 @@ def precision_bits_curve(
     """
     from .chain_input import chain_input
 
+    if isinstance(methods, str) or not hasattr(methods, "__iter__"):
+        raise ValueError(f"methods must be a list of names, as ['rtn', 'beam']; got {methods!r}")
+    if isinstance(ts, str) or not hasattr(ts, "__iter__"):
+        raise ValueError(f"ts must be a list of numbers of bits, as [2, 4, 8]; got {ts!r}")
+    if isinstance(factors, Iterator):  # they are read once for each number of bits
+        factors = list(factors)
     sizes = tuple(dict.fromkeys(FloatFormat(t).t for t in ts))
     if chain_input(factors).factors[0].dtype.kind == "c":
         methods = [name for name in methods if name != "beam"]

@@ -13,7 +13,7 @@ from ..butterfly import ButterflyOperator, Chain
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
 from .bits import BitCount
-from .formats import Format
+from .formats import Codebook, Format, IntFormat
 from .packing import Code, code_of
 from .rank_one import native
 
@@ -70,8 +70,10 @@ class QuantizedChain(Answer):
 
     @property
     def bits(self) -> BitCount:
-        """Stored bits: entries, the scale (64), codes, the permutation if there is one (64 an entry)."""
-        total = BitCount(0, 0, 0, 64 + (0 if self.perm is None else 64 * self.perm.size))
+        """Stored bits: entries, scale (64), codes, permutation (64 an entry), the values of codebooks (64 each)."""
+        tables = {fmt for fmt in self.formats if isinstance(fmt, Codebook) and not isinstance(fmt, IntFormat)}
+        stored = (0 if self.perm is None else self.perm.size) + sum(len(fmt.values) for fmt in tables)
+        total = BitCount(0, 0, 0, 64 + 64 * stored)
         for x, code in zip(self.factors, self.codes, strict=True):
             total = total + code.count(x.size, x.dtype.kind == "c")
         return total
