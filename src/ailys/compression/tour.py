@@ -64,7 +64,7 @@ def small_network(rng: np.random.Generator) -> Exhibit:
                 label=f"{share} of the network",
                 svg=to_svg(_draw(result, sizes, curves, 100 * full, i), f"compression-{i}", alt),
                 numbers={
-                    "numbers in the network": f"{result.model_params[0]:,} before, {sizes[i]:,} now".replace(",", " "),
+                    "numbers in the network": f"{result.model_params[0]:_} before, {sizes[i]:_} now".replace("_", " "),
                     "digits read correctly": f"{100 * before:.1f} % (before: {100 * full:.1f} %)",
                     "after a little training": f"{100 * after:.1f} %",
                     "if the inputs are ignored": f"{100 * plain:.1f} %",
