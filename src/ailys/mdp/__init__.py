@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .evaluate import evaluate, moments
 from .model import TabularMDP
+from .returns import ReturnDistribution
 
-__all__ = ["TabularMDP"]
+__all__ = ["ReturnDistribution", "TabularMDP", "evaluate", "moments"]
