@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from .entrm import EntRMSolution, evaluate_entrm, solve_entrm
 from .evaluate import evaluate, moments
 from .model import TabularMDP
 from .returns import ReturnDistribution
+from .solve import Solution, solve
 
-__all__ = ["ReturnDistribution", "TabularMDP", "evaluate", "moments"]
+__all__ = [
+    "EntRMSolution",
+    "ReturnDistribution",
+    "Solution",
+    "TabularMDP",
+    "evaluate",
+    "evaluate_entrm",
+    "moments",
+    "solve",
+    "solve_entrm",
+]
