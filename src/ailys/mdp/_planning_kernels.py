@@ -229,13 +229,33 @@ def extract(indptr, next_state, prob, rows):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def action_values(indptr, next_state, prob, reward, certain, S, A, stage, actions, after, beta):  # type: ignore[no-untyped-def]
-    """Entropic risk of one action in each state; -inf where it is not allowed."""
-    q = np.full(S, -np.inf)
-    for s in range(S):
-        i = (stage * S + s) * A + actions[s]
-        if indptr[i] < indptr[i + 1]:
-            q[s] = _certainty_equivalent(
-                indptr[i], indptr[i + 1], prob, reward, certain, i, next_state, after, beta, 1.0
-            )
-    return q
+def action_values(indptr, next_state, prob, reward, certain, S, A, stages, beta, value, tilted):  # type: ignore[no-untyped-def]
+    """Entropic risk and tilted mean (H, S, A) of each action followed by the chain of ``value`` and ``tilted`` (H + 1, S).
+
+    Forbidden actions get -inf.
+    """
+    H = len(value) - 1
+    q, mean = np.full((H, S, A), -np.inf), np.full((H, S, A), -np.inf)
+    for h in range(H):
+        for s in range(S):
+            for a in range(A):
+                i = ((h if stages > 1 else 0) * S + s) * A + a
+                low, high = indptr[i], indptr[i + 1]
+                if low == high:
+                    continue
+                v = _certainty_equivalent(low, high, prob, reward, certain, i, next_state, value[h + 1], beta, 1.0)
+                total, t = 0.0, 0.0
+                for j in range(low, high):
+                    r = reward[i] if certain else reward[j]
+                    x = r + value[h + 1, next_state[j]]
+                    if beta == 0.0:
+                        tilt = 1.0
+                    elif math.isinf(beta):
+                        tilt = 1.0 if x == v else 0.0
+                    else:
+                        tilt = math.exp(beta * (x - v))
+                    total += prob[j] * tilt
+                    t += prob[j] * tilt * (r + tilted[h + 1, next_state[j]])
+                q[h, s, a] = v
+                mean[h, s, a] = t / total
+    return q, mean

@@ -183,7 +183,7 @@ def solve_entrm(
         raise ValueError(f"unknown form {form!r}; expected 'W', 'U' or 'logsumexp'")
     run(mdp, beta, prefer, table, policy)
     value = table[0].copy()
-    q = _all_actions(mdp, beta, table) if with_q else None
+    q = all_actions(mdp, beta, table, table)[0] if with_q else None
     return EntRMSolution(value, policy, beta, q, table if deep else None, risk_at_start(mdp, value, beta), 0.0, form)
 
 
@@ -280,18 +280,12 @@ def entropic_backups(
     )  # fmt: skip
 
 
-def _all_actions(mdp: TabularMDP, beta: float, values: np.ndarray) -> np.ndarray:
-    """(H, S, A) entropic risk of each action followed by the optimal policy."""
-    H, S, A = mdp.horizon or 1, mdp.n_states, mdp.n_actions
-    q = np.full((H, S, A), -np.inf)
-    for a in range(A):
-        only = np.full((H, S), a, policy_dtype(A))
-        for h in range(H):
-            stage = h if mdp.n_stages > 1 else 0
-            q[h, :, a] = kernels.action_values(
-                mdp.indptr, mdp.next_state, mdp.prob, mdp._reward, mdp.certain_rewards, S, A, stage, only[h], values[h + 1], beta
-            )  # fmt: skip
-    return q
+def all_actions(mdp: TabularMDP, beta: float, value: np.ndarray, tilted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(H, S, A) entropic risk and tilted mean of each action, from those (H + 1, S) of what follows it."""
+    return kernels.action_values(
+        mdp.indptr, mdp.next_state, mdp.prob, mdp._reward, mdp.certain_rewards, mdp.n_states, mdp.n_actions, mdp.n_stages,
+        beta, value, tilted,
+    )  # fmt: skip
 
 
 def evaluate_entrm(mdp: TabularMDP, policy: Any, beta: float) -> EntRMEvaluation:
