@@ -185,3 +185,27 @@ def reachable_sums(indptr, next_state, step, S, stages, H, initial):  # type: ig
                 least, most = min(least, low[s] + step[j]), max(most, high[s] + step[j])
         low, high = low_after, high_after
     return least, most
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def range_summary(indptr, next_state, reward, certain, S, A, stages, H, discount):  # type: ignore[no-untyped-def]
+    """Smallest and largest return from each state at time 0; largest modulus and widest range over all times."""
+    low, high = np.zeros(S), np.zeros(S)
+    low_before, high_before = np.empty(S), np.empty(S)
+    size, span = 0.0, 0.0
+    for h in range(H - 1, -1, -1):
+        base = h * S * A if stages > 1 else 0
+        least, most = np.inf, -np.inf
+        for s in range(S):
+            worst, best = np.inf, -np.inf
+            for i in range(base + s * A, base + (s + 1) * A):
+                for j in range(indptr[i], indptr[i + 1]):
+                    r = reward[i] if certain else reward[j]
+                    worst = min(worst, r + discount * low[next_state[j]])
+                    best = max(best, r + discount * high[next_state[j]])
+            low_before[s], high_before[s] = worst, best
+            least, most = min(least, worst), max(most, best)
+        size, span = max(size, -least, most), max(span, most - least)
+        low, low_before = low_before, low
+        high, high_before = high_before, high
+    return low, high, size, span

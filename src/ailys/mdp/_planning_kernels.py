@@ -11,6 +11,10 @@ import math
 import numpy as np
 from numba import njit
 
+# unsigned positions: Numba need not ask whether an index counts from the end
+_U4, _U8 = np.uint32, np.uint64
+_ONE = np.uint64(1)
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def backup(indptr, next_state, weight, const, factor, A, base, after, value, policy, absolute, relative, prefer, keep):  # type: ignore[no-untyped-def]
@@ -19,34 +23,54 @@ def backup(indptr, next_state, weight, const, factor, A, base, after, value, pol
     ``policy`` gets the lowest action within ``absolute + relative |Q|`` of being better, or the action of ``prefer``
     where ``keep`` is true and no other is better than it by more.
     """
+    i = _U8(base)
+    j = _U8(indptr[base])
     for s in range(len(value)):
         top, chosen, action = -np.inf, -np.inf, -1
-        for k in range(-1 if keep else 0, A):
-            a = prefer[s] if k < 0 else k
-            i = base + s * A + a
-            low, high = indptr[i], indptr[i + 1]
-            if low == high:
-                continue
-            q = 0.0
-            for j in range(low, high):
-                q += weight[j] * after[next_state[j]]
-            q = const[i] + factor[i] * q
-            if q > top:
-                top = q
-            if action < 0 or q > chosen + absolute + relative * abs(q):
-                chosen, action = q, a
+        if keep:
+            kept = _U8(base + s * A + prefer[s])
+            if indptr[kept] < indptr[kept + _ONE]:
+                q = 0.0
+                for k in range(indptr[kept], indptr[kept + _ONE]):
+                    q += weight[k] * after[_U4(next_state[k])]
+                action = prefer[s]
+                top = chosen = const[kept] + factor[kept] * q
+        for a in range(A):
+            high = _U8(indptr[i + _ONE])
+            if j < high:
+                q = 0.0
+                while j < high:
+                    q += weight[j] * after[_U4(next_state[j])]
+                    j += _ONE
+                q = const[i] + factor[i] * q
+                if q > top:
+                    top = q
+                if action < 0 or q > chosen + absolute + relative * abs(q):
+                    chosen, action = q, a
+            i += _ONE
         value[s] = top
         policy[s] = action
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sweep(indptr, next_state, weight, const, factor, after, value):  # type: ignore[no-untyped-def]
-    """The same for one row a state: evaluation of a policy whose rows are laid out one after the other."""
-    for s in range(len(value)):
+def sweep_in_place(indptr, next_state, prob, reward, discount, value, backward):  # type: ignore[no-untyped-def]
+    """One Gauss-Seidel sweep of the evaluation of a policy, one row a state. Returns the largest change.
+
+    Swept forth and back, news travels along whole rows of neighbours at once.
+    """
+    S = len(value)
+    change = 0.0
+    for k in range(S):
+        s = _U8(S - 1 - k if backward else k)
+        j, high = _U8(indptr[s]), _U8(indptr[s + _ONE])
         q = 0.0
-        for j in range(indptr[s], indptr[s + 1]):
-            q += weight[j] * after[next_state[j]]
-        value[s] = const[s] + factor[s] * q
+        while j < high:
+            q += prob[j] * value[_U4(next_state[j])]
+            j += _ONE
+        q = reward[s] + discount * q
+        change = max(change, abs(q - value[s]))
+        value[s] = q
+    return change
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

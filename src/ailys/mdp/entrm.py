@@ -39,8 +39,7 @@ __all__ = [
 
 _PAGE = "docs/mdp: entropic risk"
 _DEEPEST = 600.0  # |beta| x range that products of exponentials span without underflow
-_INFINITE = 1e6  # |beta| x range beyond which the limit is taken
-_TAIL = 1e-9  # loss of the truncation of an endless discounted process
+_SMALL = 10_000_000  # outcomes x steps up to which the range of the return is computed before solving
 
 
 @dataclass(frozen=True)
@@ -112,16 +111,14 @@ class EntRMEvaluation:
     tilted_mean: np.ndarray
 
 
-def return_reach(mdp: TabularMDP, low: np.ndarray | None = None, high: np.ndarray | None = None) -> Reach:
+def return_reach(mdp: TabularMDP) -> Reach:
     """Smallest and largest return over all policies and outcomes."""
-    if low is None or high is None:
-        low, high = laws.return_range(
-            mdp.indptr, mdp.next_state, mdp._reward, mdp.certain_rewards, mdp.n_states, mdp.n_actions, mdp.n_stages,
-            mdp.horizon or 1, mdp.discount,
-        )  # fmt: skip
+    low, high, size, span = laws.range_summary(
+        mdp.indptr, mdp.next_state, mdp._reward, mdp.certain_rewards, mdp.n_states, mdp.n_actions, mdp.n_stages,
+        mdp.horizon or 1, mdp.discount,
+    )  # fmt: skip
     start = mdp.initial > 0
-    span = float((high.max(axis=1) - low.min(axis=1)).max())
-    return Reach(float(low[0, start].min()), float(high[0, start].max()), float(max(-low.min(), high.max(), 0.0)), span)
+    return Reach(float(low[start].min()), float(high[start].max()), size, span)
 
 
 def risk_at_start(mdp: TabularMDP, value: np.ndarray, beta: float) -> float:
@@ -191,11 +188,15 @@ def choose_form(mdp: TabularMDP, beta: float) -> str:
     """The cheapest arithmetic that keeps its digits: near the mean "W", then "U", then "logsumexp"."""
     if beta == 0:
         return "W"
-    reach = return_reach(mdp)
-    if abs(beta) * reach.size <= 1:
+    largest, H = float(np.abs(mdp._reward).max()), mdp.horizon or 1
+    size = H * largest
+    span = H * max(0.0, float(mdp._reward.max())) - H * min(0.0, float(mdp._reward.min()))
+    if mdp.n_outcomes * H // mdp.n_stages <= _SMALL:  # the true range is narrower, and cheap to find
+        reach = return_reach(mdp)
+        size, span = reach.size, reach.span
+    if abs(beta) * size <= 1:
         return "W"
-    largest = float(np.abs(mdp._reward).max())
-    return "U" if abs(beta) * (reach.span + largest) <= _DEEPEST else "logsumexp"
+    return "U" if abs(beta) * (span + largest) <= _DEEPEST else "logsumexp"
 
 
 def _linear(mdp: TabularMDP, beta: float, prefer: Any, table: np.ndarray, policy: np.ndarray) -> None:

@@ -415,7 +415,7 @@ class TabularMDP:
             owner, next_state, prob = owner[keep], next_state[keep], prob[keep]
             reward = reward if per_row else reward[keep]
             counts = np.bincount(owner, minlength=n_rows)
-        off = mass[owner] != 1
+        off = np.abs(mass[owner] - 1) > 1e-14  # the rest is rounding
         if off.any():
             prob = np.where(off, prob / mass[owner], prob)
         if not per_row:

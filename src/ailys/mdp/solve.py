@@ -28,6 +28,7 @@ __all__ = ["Solution", "expected_rewards", "solve"]
 
 TIE = 1e-11  # actions whose values differ by less, relative to 1 + their size, are equal
 _PAGE = "docs/mdp: planning for the mean"
+_SWEEPS, _LONG = 40, 400  # sweeps of evaluation between two backups; more once the policy has settled
 _EPS = float(np.finfo(float).eps)
 
 
@@ -150,9 +151,8 @@ def _discounted(mdp: TabularMDP, method: str, tol: float, max_iterations: int) -
     reward = expected_rewards(mdp)
     factor = np.full(len(reward), g)
     policy = np.zeros(S, policy_dtype(A))
-    value = np.full(S, float(reward[np.diff(mdp.indptr) > 0].max()) * 0.0)
-    after = np.empty(S)
-    sweeps, last_width = 20, math.inf
+    value, after = np.zeros(S), np.empty(S)
+    last_policy, last_width = np.full_like(policy, -1), math.inf
     for iteration in range(1, max_iterations + 1):
         kernels.backup(
             mdp.indptr, mdp.next_state, mdp.prob, reward, factor, A, 0, value, after, policy, 1e-12, 1e-12, policy, iteration > 1
@@ -160,19 +160,20 @@ def _discounted(mdp: TabularMDP, method: str, tol: float, max_iterations: int) -
         least, most, size = kernels.span(value, after)
         width = g * (most - least) / (2 * (1 - g))
         rounding = 8 * _EPS * size / (1 - g)
-        after += g * (least + most) / (2 * (1 - g))
-        value, after = after, value
         if width + rounding <= tol or (width <= rounding and width >= last_width):
             break
+        value, after = after, value
+        settled = np.array_equal(policy, last_policy)
+        last_policy[:] = policy
         if method == "pi":
             value = _evaluated(mdp, policy, reward)
         elif method == "mpi":
-            # the bulk of the work: rows of the policy in contiguous arrays, then many cheap sweeps
-            sweeps = min(400, 2 * sweeps) if width > 0.3 * last_width else sweeps
-            value, after = _evaluate_roughly(mdp, policy, reward, value, after, sweeps, width)
+            _evaluate_roughly(mdp, policy, reward, value, _LONG if settled else _SWEEPS, 0.9 * tol * (1 - g))
+        else:  # the midpoint of the bounds is nearer to the optimum than the backup
+            value += g * (least + most) / (2 * (1 - g))
         last_width = width
-    bound = width + rounding
-    return Solution(value, policy, bound, iteration, method, float(mdp.initial @ value), None)
+    best = after + g * (least + most) / (2 * (1 - g))
+    return Solution(best, policy, width + rounding, iteration, method, float(mdp.initial @ best), None)
 
 
 def _evaluated(mdp: TabularMDP, policy: np.ndarray, reward: np.ndarray) -> np.ndarray:
@@ -187,20 +188,16 @@ def _evaluated(mdp: TabularMDP, policy: np.ndarray, reward: np.ndarray) -> np.nd
 
 
 def _evaluate_roughly(
-    mdp: TabularMDP,
-    policy: np.ndarray,
-    reward: np.ndarray,
-    value: np.ndarray,
-    after: np.ndarray,
-    sweeps: int,
-    width: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sweeps of evaluation of one policy, stopped once they change less than a tenth of the certificate."""
+    mdp: TabularMDP, policy: np.ndarray, reward: np.ndarray, value: np.ndarray, sweeps: int, enough: float
+) -> None:
+    """Gauss-Seidel sweeps for one policy, in place, until they change less than ``enough``.
+
+    The policy's rows are laid out in contiguous arrays once. No multiple of the constant is added in
+    between: these sweeps do not preserve constants, and the two together may diverge.
+    """
     rows = np.arange(mdp.n_states) * mdp.n_actions + policy
     indptr, next_state, prob = kernels.extract(mdp.indptr, mdp.next_state, mdp.prob, rows)
-    const = reward[rows]
-    factor = np.full(mdp.n_states, mdp.discount)
-    for _ in range(sweeps):
-        kernels.sweep(indptr, next_state, prob, const, factor, value, after)
-        value, after = after, value
-    return value, after
+    gain = reward[rows]
+    for k in range(sweeps):
+        if kernels.sweep_in_place(indptr, next_state, prob, gain, mdp.discount, value, k % 2 == 1) <= enough:
+            break
