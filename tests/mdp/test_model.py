@@ -80,7 +80,8 @@ def test_matrices_by_state_and_by_action_agree():
 
 def test_a_terminated_transition_ends_although_the_table_goes_on():
     mdp = TabularMDP.from_gymnasium(gymnasium.make("CliffWalking-v1"), horizon=50)
-    assert mdp.n_states == 49 and mdp.initial[36] == 1
+    assert mdp.n_states == 49
+    assert mdp.initial[36] == 1
     assert solve(mdp).start_value == -13  # and not -50: nothing is paid at the goal
 
 

@@ -106,7 +106,8 @@ def test_the_law_on_the_cliff_has_its_known_numbers(cliff):
 
 def test_a_very_averse_walker_jumps_at_once(cliff):
     law = evaluate(cliff, solve_entrm(cliff, -0.5))
-    assert law.cdf(-100) > 0.99 and law.mean < -100
+    assert law.cdf(-100) > 0.99
+    assert law.mean < -100
 
 
 @pytest.mark.parametrize("beta", [-math.inf, -2.0, -1e-3, 0.0, 0.7, math.inf])
@@ -167,7 +168,8 @@ def test_the_front_is_within_its_certificate_at_a_thousand_parameters(mode, epsi
     mdp = Cliff(mode=mode).to_mdp()
     front = entrm_front(mdp, -0.3, 0.2, epsilon)
     assert front.certificate <= epsilon
-    assert front.segments[0].beta_lo == -0.3 and front.segments[-1].beta_hi == 0.2
+    assert front.segments[0].beta_lo == -0.3
+    assert front.segments[-1].beta_hi == 0.2
     assert all(a.beta_hi == b.beta_lo for a, b in itertools.pairwise(front.segments))
     for beta in np.random.default_rng(0).uniform(-0.3, 0.2, 1000):
         best = solve_entrm(mdp, beta).start_value
@@ -179,7 +181,9 @@ def test_the_front_is_within_its_certificate_at_a_thousand_parameters(mode, epsi
 def test_the_front_of_a_sure_thing_is_one_policy():
     mdp = TabularMDP.from_outcomes([[[(1, 0, 1)], [(1, 0, 1)]]], horizon=5)
     front = entrm_front(mdp, -1, 1, 0.1)
-    assert front.n_policies == 1 and front.lambda_ == 0 and front.value_at(0.3) == (5.0, 5.0)
+    assert front.n_policies == 1
+    assert front.lambda_ == 0
+    assert front.value_at(0.3) == (5.0, 5.0)
 
 
 def test_the_one_step_breakpoint_is_found_to_its_digits():
@@ -226,7 +230,8 @@ def test_no_markov_policy_has_a_better_entropic_value_at_risk(seed):
     for alpha in (0.02, 0.3, 1.0):
         best = max(evaluate(mdp, policy).evar(alpha) for policy in _all_policies(mdp))
         answer = optimize_evar(mdp, alpha)
-        assert answer.lower - 1e-9 <= best + 1e-9 and best <= answer.upper + 1e-9
+        assert answer.lower - 1e-9 <= best + 1e-9
+        assert best <= answer.upper + 1e-9
 
 
 def test_tail_values_of_the_cliff(cliff, down):
@@ -243,7 +248,8 @@ def test_tail_values_of_the_cliff(cliff, down):
         assert optimize_cvar(down, alpha, "front", front=front).value == pytest.approx(by_front, abs=1e-4)
         assert optimize_cvar(down, alpha, "gpi", front=front).value == pytest.approx(improved, abs=1e-4)
         answer = optimize_cvar(down, alpha, "exact")
-        assert answer.value == pytest.approx(best, abs=1e-6) and answer.gap == 0
+        assert answer.value == pytest.approx(best, abs=1e-6)
+        assert answer.gap == 0
     table = {-20: (0.807759, 0.881078, 0.917124), -25: (0.962239, 0.982283, 0.983933)}
     for x, values in table.items():
         found = [optimize_threshold(down, x, m, front=front).value for m in ("front", "gpi", "exact")]
@@ -291,14 +297,15 @@ def test_brackets_of_real_rewards_hold_the_optimum(risk):
     mdp = TabularMDP.from_arrays(rng.dirichlet(np.ones(3), (3, 2)), np.round(rng.standard_normal((3, 2)), 2), horizon=6)
     exact = risk(mdp, "exact").value
     real = TabularMDP.from_arrays(
-        np.array([[[p for p in row] for row in _rows(mdp, s)] for s in range(3)]),
+        np.array([[list(row) for row in _rows(mdp, s)] for s in range(3)]),
         mdp.reward[::3].reshape(3, 2) + 1e-7 * rng.random((3, 2)),
         horizon=6,
     )
     answer = risk(real, "bracket")
     assert answer.lower - 1e-5 <= exact <= answer.upper + 1e-5
     by_front = risk(real, "front")
-    assert by_front.lower <= answer.upper + 1e-9 and by_front.value <= by_front.upper + 1e-9
+    assert by_front.lower <= answer.upper + 1e-9
+    assert by_front.value <= by_front.upper + 1e-9
 
 
 def _rows(mdp, s):

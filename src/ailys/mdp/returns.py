@@ -214,7 +214,8 @@ class ReturnDistribution(Answer):
 
     def _lipschitz(self, name: str, parameter: float | None) -> float:
         """Wasserstein-1 Lipschitz constant of a functional on laws of this range."""
-        low, high = self.notes.get("range", self.support)
+        true, own = self.notes.get("range", self.support), self.support
+        low, high = min(true[0], own[0]), max(true[1], own[1])  # both laws live here
         if name == "mean":
             return 1.0
         if name == "cvar" and parameter:
