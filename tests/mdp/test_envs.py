@@ -232,6 +232,7 @@ def test_an_order_that_does_not_fit_is_cut():
     env.reset(seed=0)
     assert env.step(5)[:2] == (5, -2 * 2 - 3 - 5)
     assert env.to_mdp().outcomes(3, 5) == []
+    assert env.to_mdp(cut=True).outcomes(3, 5) == env.to_mdp().outcomes(3, 2) == [(1.0, 5, -12.0)]
 
 
 def test_the_last_stage_of_the_reactor_is_a_quench_whatever_is_chosen():

@@ -37,7 +37,7 @@ class Inventory(TableEnv):
     TabularMDP(11 states, 11 actions, 506 outcomes, horizon 15)
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": []}  # noqa: RUF012
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class Inventory(TableEnv):
         left = available - sold
         return left, self.price * sold - self.cost * order - self.order_cost * (order > 0) - self.holding * left
 
-    def to_mdp(self) -> TabularMDP:
-        """The exact law; orders above the free room are forbidden."""
+    def to_mdp(self, cut: bool = False) -> TabularMDP:
+        """The exact law; orders above the free room are forbidden, or cut to it as in the environment (``cut=True``)."""
         law = self.demand_law()
         rows: list[list[Any]] = []
         for stock in range(self.capacity + 1):
@@ -85,8 +85,8 @@ class Inventory(TableEnv):
             for order in range(self.capacity + 1):
                 merged: dict[tuple[int, float], float] = {}
                 for demand, p in enumerate(law):
-                    if order <= self.capacity - stock:
-                        key = self.profit(stock, order, demand)
+                    if cut or order <= self.capacity - stock:
+                        key = self.profit(stock, min(order, self.capacity - stock), demand)
                         merged[key] = merged.get(key, 0.0) + float(p)
                 actions.append([(p, n, r) for (n, r), p in merged.items()])
             rows.append(actions)

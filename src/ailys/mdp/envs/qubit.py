@@ -38,7 +38,7 @@ class Qubit(TableEnv):
     (0.2, TabularMDP(4 states, 2 actions, 8 outcomes, horizon 2))
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": []}  # noqa: RUF012
     initial_bloch = np.array([-2.0, 0.0, 1.0]) / math.sqrt(5)
     target_bloch = np.array([2.0, 0.0, 1.0]) / math.sqrt(5)
 

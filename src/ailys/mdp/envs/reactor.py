@@ -46,7 +46,7 @@ class Reactor(TableEnv):
     92
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": []}  # noqa: RUF012
 
     def __init__(
         self,
