@@ -84,7 +84,7 @@ def span(before, after):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def affine_horizon(
+def affine_horizon(  # type: ignore[no-untyped-def]
     indptr,
     next_state,
     weight,
@@ -169,7 +169,7 @@ def _certainty_equivalent(low, high, prob, reward, certain, row, next_state, aft
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def entropic_horizon(
+def entropic_horizon(  # type: ignore[no-untyped-def]
     indptr,
     next_state,
     prob,

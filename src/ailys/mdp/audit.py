@@ -253,7 +253,7 @@ def adversary_pays_what_duality_says(rng: Rng) -> bool:
     part = slice(int(chain.indptr[start]), int(chain.indptr[start + 1]))
     p, r = chain.prob[part], chain.reward[part]
     after = (
-        evaluate_entrm(mdp.replace(horizon=mdp.horizon - 1), policy[1:], beta).value
+        evaluate_entrm(mdp.replace(horizon=(mdp.horizon or 1) - 1), policy[1:], beta).value
         if (mdp.horizon or 1) > 1
         else np.zeros(mdp.n_states)
     )

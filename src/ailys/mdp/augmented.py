@@ -148,11 +148,11 @@ class Lattice:
         weights = mass[live]
         return ReturnDistribution((least + live) * self.step, weights / weights.sum(), method="exact, augmented")
 
-    def _arrays(self) -> tuple[Any, ...]:
+    def _arrays(self) -> Any:
         mdp = self.mdp
         return mdp.indptr, mdp.next_state, mdp.prob, self.steps, self.S, self.A, mdp.n_stages
 
-    def _rows(self) -> tuple[Any, ...]:
+    def _rows(self) -> Any:
         """All outcomes of a state as one row: what can happen at all."""
         return np.ascontiguousarray(self.mdp.indptr[:: self.A]), self.mdp.next_state, self.steps
 

@@ -218,6 +218,7 @@ def _linear(mdp: TabularMDP, beta: float, prefer: Any, table: np.ndarray, policy
         return
     growth = np.exp(beta * mdp._reward)
     gain = np.expm1(beta * mdp._reward) / beta
+    const: np.ndarray
     if mdp.certain_rewards:
         weight, const, factor = mdp.prob, gain, growth
     else:

@@ -265,7 +265,7 @@ def _projected(
 def _on_grid(
     mdp: TabularMDP, arrays: tuple[Any, ...], horizon: int, first: int, delta: float, n: int, mode: int
 ) -> tuple[ReturnDistribution, float]:
-    mass, error = kernels.backward_grid(*arrays, horizon, mdp.discount, first, delta, n, mode)
+    mass, error = kernels.backward_grid(*arrays, horizon, mdp.discount, first, delta, n, mode)  # type: ignore[call-arg]
     weights = mdp.initial @ mass
     live = np.flatnonzero(weights)
     law = ReturnDistribution((first + live) * delta, weights[live] / weights[live].sum())
@@ -305,7 +305,8 @@ def moments(mdp: TabularMDP, policy: Any) -> tuple[np.ndarray, np.ndarray]:
         surprise = (chain.reward + discount * mean[chain.next_state] - mean[owner]) ** 2
         noise = np.bincount(owner, weights=chain.prob * surprise, minlength=S)
         return mean, np.atleast_1d(spsolve((eye_array(S) - discount**2 * P).tocsc(), noise))
-    mean, variance = np.zeros(S), np.zeros(S)
+    mean: np.ndarray = np.zeros(S)
+    variance: np.ndarray = np.zeros(S)
     for h in range(mdp.horizon - 1, -1, -1):
         stage = h if chain.n_stages > 1 else 0
         part = slice(int(chain.indptr[stage * S]), int(chain.indptr[(stage + 1) * S]))

@@ -97,18 +97,19 @@ def _from_csv(path: Path, horizon: int | None, discount: float) -> TabularMDP:
         raise ValueError(f"{path}: not a CSV file ({fault})") from fault
     if not rows:
         raise ValueError(f"{path}: no transitions")
-    s, a, n, p, r = (np.array(column) for column in zip(*rows, strict=True))
-    n_states, n_actions = int(max(s.max(), n.max())) + 1, int(a.max()) + 1
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    state, action, after, prob, reward = columns
+    n_states, n_actions = int(max(state.max(), after.max())) + 1, int(action.max()) + 1
     if n_states * n_actions > 100_000_000:
         raise ValueError(f"{path}: {n_states} states x {n_actions} actions; number them without gaps")
-    order = np.lexsort((a, s))
-    counts = np.bincount(s * n_actions + a, minlength=n_states * n_actions)
+    order = np.lexsort((action, state))
+    counts = np.bincount(state * n_actions + action, minlength=n_states * n_actions)
     allowed = (counts > 0).reshape(n_states, n_actions)
     ends = ~allowed.any(axis=1)  # states that are entered and never left
     indptr = np.concatenate([[0], np.cumsum(counts)])
     try:
         return TabularMDP(
-            indptr, n[order], p[order], r[order], n_states, n_actions, horizon=horizon, discount=discount, terminal=ends,
+            indptr, after[order], prob[order], reward[order], n_states, n_actions, horizon=horizon, discount=discount, terminal=ends,
             mask=None if allowed.all() else allowed,
         )  # fmt: skip
     except ValueError as fault:
@@ -140,9 +141,9 @@ def _from_npz(path: Path, horizon: int | None, discount: float | None) -> Tabula
         if (counts == 0).any():
             stages = len(counts) // (n_states * n_actions)
             mask = (counts > 0).reshape(stages, *shape) if stages > 1 else (counts > 0).reshape(shape)
-        columns = (arrays[name] for name in ("indptr", "next_state", "prob", "reward"))
-        options = {name: arrays[name] for name in ("initial", "terminal") if name in arrays}
-        return TabularMDP(*columns, *shape, horizon=horizon, discount=discount, mask=mask, **options)
+        indptr, after, prob, reward = (arrays[name] for name in ("indptr", "next_state", "prob", "reward"))
+        options: dict[str, Any] = {name: arrays[name] for name in ("initial", "terminal") if name in arrays}
+        return TabularMDP(indptr, after, prob, reward, *shape, horizon=horizon, discount=discount, mask=mask, **options)
     except (ValueError, TypeError) as fault:
         raise ValueError(f"{path}: {fault}") from fault
 

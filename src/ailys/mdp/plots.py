@@ -48,7 +48,7 @@ def plot_law(law: ReturnDistribution, ax: Axes | None = None, alpha: float = 0.1
         )
     else:
         ax.hist(law.atoms, bins=80, weights=law.weights, color=PALETTE[0], label="law of the return")
-    tail = law.atoms <= law.var(alpha)
+    tail: np.ndarray = law.atoms <= law.var(alpha)
     if len(law.atoms) <= _MOST_BARS:
         ax.bar(law.atoms[tail], law.weights[tail], width=max(width, (high - low) / 300), color=PALETTE[1])
     ax.axvline(law.mean, color=PALETTE[2], label=f"mean {law.mean:.4g}")
@@ -137,7 +137,7 @@ def plot_cliff(cliff: Cliff, policy: Any, ax: Axes | None = None, title: str = "
     table = np.broadcast_to(table, (H, S))
     mass = visits(mdp, table)[:-1]
     often = mass.sum(axis=0)  # expected number of visits
-    reached = on_path(mdp, table).any(axis=0)
+    reached: np.ndarray = on_path(mdp, table).any(axis=0)
     ink = ax.spines["left"].get_edgecolor()
     for cell in range(cliff.rows * cliff.cols):
         row, col = divmod(cell, cliff.cols)

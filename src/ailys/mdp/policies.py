@@ -44,7 +44,7 @@ def check_policy(mdp: TabularMDP, policy: Any) -> np.ndarray:
     S, A, H = mdp.n_states, mdp.n_actions, mdp.horizon
     kind = policy.dtype.kind
     # a table of numbers that is not of whole type holds probabilities
-    shapes = {"i": [(S,)], "f": [(S, A)]}
+    shapes: dict[str, list[tuple[int, ...]]] = {"i": [(S,)], "f": [(S, A)]}
     if H is not None:
         shapes["i"].append((H, S))
         shapes["f"].append((H, S, A))
@@ -61,10 +61,12 @@ def check_policy(mdp: TabularMDP, policy: Any) -> np.ndarray:
 
 
 def _check_actions(mdp: TabularMDP, policy: np.ndarray) -> np.ndarray:
-    outside = (policy < 0) | (policy >= mdp.n_actions)
+    outside: np.ndarray = (policy < 0) | (policy >= mdp.n_actions)
     if not outside.any():
         mask = mdp.mask
-        allowed = np.broadcast_to(mask, (len(policy), *mask.shape)) if policy.ndim == 2 and mask.ndim == 2 else mask
+        allowed: np.ndarray = (
+            np.broadcast_to(mask, (len(policy), *mask.shape)) if policy.ndim == 2 and mask.ndim == 2 else mask
+        )
         if policy.ndim == 1 and mask.ndim == 3:
             allowed = mask.all(axis=0)
         outside = ~np.take_along_axis(allowed, policy[..., None].astype(np.int64), axis=-1)[..., 0]

@@ -265,10 +265,10 @@ def _optimize(
     _with_horizon(mdp)
     if method == "exact":
         lattice = Lattice(mdp, step)
-        value, policy = _augmented_optimum(lattice, risk, parameter)
-        law = lattice.law(policy)
+        value, best = _augmented_optimum(lattice, risk, parameter)
+        law = lattice.law(best)
         # the two numbers are the same one, computed twice
-        return RiskSolution(policy, score(law, risk, parameter), value, value, "exact", law, risk, parameter)
+        return RiskSolution(best, score(law, risk, parameter), value, value, "exact", law, risk, parameter)
     if method == "bracket":
         return _bracket(mdp, risk, parameter, step)
     front = front if front is not None else _default_front(mdp, risk, parameter)

@@ -21,19 +21,22 @@ _ALPHA = 0.1
 
 # -- the cliff -----------------------------------------------------------------------------------
 
-_BETAS = (0.2, 0.05, 0.0, -0.03, -0.06, -0.1, -0.2, -0.35, -0.5)
+_BETAS = (0.2, 0.05, 0.0, -0.03, -0.06, -0.12, -0.2, -0.35, -0.5)
 _REMARKS = {
     0.2: "Who likes risk runs along the edge: if all goes well, this is the shortest way.",
-    0.05: "A little love of risk buys a step now and then; the path is still one row from the edge.",
+    0.05: "A little love of risk: most of the way is one row from the edge, with shortcuts near the goal.",
     0.0: "The best average: a row of distance, and a fall in one walk of thirty.",
     -0.03: "Some aversion: the path climbs to the far wall. The average is a step worse, the tail better.",
     -0.06: "The wall again, and back to it after every slip.",
-    -0.1: "The same way: it is as safe as this ground allows.",
-    -0.2: "So averse that a late fall, after a long walk, is feared more than anything else.",
-    -0.35: "A surprise: the walker gives up the goal, because every attempt leaves a small chance of losing more.",
+    -0.12: (
+        "A first surprise: the walker waits at the wall, and half of the walks never arrive. Standing still costs 50 for sure; "
+        "the last steps beside the cliff may cost 100 more."
+    ),
+    -0.2: "Now the worst case is a fall late in the walk, when much has been paid already: waiting is no longer safe.",
+    -0.35: "So the walker hurries: an early fall costs less than a late one. The path is that of the best average again.",
     -0.5: (
-        "The surprise of the slide: the walker jumps at once. A sure -100 is better, at this aversion, than a small "
-        "chance of -100 after forty steps already paid. It is the right answer to the wrong parameter, not a fault."
+        "The surprise of the slide: the walker jumps at once. At this aversion a sure -100 is better than a small "
+        "chance of -149. It is the right answer to an extreme question, not a fault."
     ),
 }
 
@@ -105,8 +108,7 @@ def projections(rng: np.random.Generator) -> Exhibit:
             )
         alt = f"Distribution functions of the exact return and of two approximations with {size} atoms."
         frames.append(Frame(f"{size} atoms", to_svg(_draw_laws(exact, laws), f"law-{size}", alt), numbers))
-    data = "The policy with the best mean on the Cliff; its return takes 87 values or so, and falls make two groups of them."
-    data = data.replace("87 values or so", f"{len(exact.atoms)} values")
+    data = f"The policy with the best mean on the Cliff; its return takes {len(exact.atoms)} values, in two groups: walks and falls."
     return Exhibit(tuple(frames), data, laws["quantile"].guarantee, slider="Atoms kept at each step", start=2)
 
 
