@@ -97,8 +97,8 @@ class BPIUCRL(ModelLearner):
             *self._seen, world.allowed, world.shape, self.stationary, world.discount, self._rewards, self._cap, self._floor,
             self._most, self._log_rows(), self._upper, self._lower, self._policy, self._safe,
         )  # fmt: skip
-        low, high = self._bounds()
-        self._history.append((max(self.n_episodes_, 1), low, high))
+        if self.n_episodes_:
+            self._history.append((self.n_episodes_, *self._bounds()))
 
     def _log_rows(self) -> float:
         """ln of the number of rows, and of the first state's law if it is learned, over delta."""
@@ -179,7 +179,7 @@ class BPIUCRL(ModelLearner):
                 "a finite decision process", same, f"rewards in [{self._rewards[0]:g}, {self._rewards[1]:g}]",
                 f"at most {self._most} different outcomes of an action in a state", *start,
             ),
-            source="docs, Learning: argument of the balls; after Kaufmann et al. 2021",
+            source="docs/mdp-learning: the balls; after Kaufmann et al. 2021",
         )  # fmt: skip
         history = np.array(self._history).reshape(-1, 3)
         return LearningResult(

@@ -54,7 +54,8 @@ class UCBVI(ModelLearner):
             *self._seen, world.allowed, world.shape, self.stationary, world.discount, self._cap, self._floor, self.c, log_rows,
             self._upper, self._policy,
         )  # fmt: skip
-        self._history.append((max(self.n_episodes_, 1), -math.inf, self._at_start()))
+        if self.n_episodes_:
+            self._history.append((self.n_episodes_, -math.inf, self._at_start()))
 
     def _at_start(self) -> float:
         """The planned value on the known law of the first state, or the largest one."""
@@ -85,7 +86,7 @@ class UCBVI(ModelLearner):
                 level=upper,
                 values={"delta": self.delta, "upper": upper, "episodes": self.n_episodes_},
                 assumptions=self._assumptions(),
-                source="Azar, Osband, Munos 2017 for the method; docs, Learning: argument of the bonus",
+                source="Azar, Osband, Munos 2017 for the method; docs/mdp-learning: the bonus",
             )
         history = np.array(self._history).reshape(-1, 3)
         return LearningResult(
