@@ -111,6 +111,6 @@ CLAIMS = (
     Claim("optimism", "UCBVI's planned value is never below the best one", ucbvi_is_not_optimistic, level=_DELTA),
     Claim(
         "environment-laws", "the tables of Cliff, Inventory and Reactor are the laws that they simulate",
-        environment_differs_from_its_table, level=0.01, slack=0.02,
+        environment_differs_from_its_table, level=0.01, slack=0.05,
     ),
 )  # fmt: skip
