@@ -53,24 +53,24 @@ def backup(indptr, next_state, weight, const, factor, A, base, after, value, pol
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sweep_in_place(indptr, next_state, prob, reward, discount, value, backward):  # type: ignore[no-untyped-def]
-    """One Gauss-Seidel sweep of the evaluation of a policy, one row a state. Returns the largest change.
+def sweep(indptr, next_state, prob, reward, discount, value, after):  # type: ignore[no-untyped-def]
+    """One sweep of the evaluation of a policy, one row a state, from ``value`` to ``after``.
 
-    Swept forth and back, news travels along whole rows of neighbours at once.
+    Returns the smallest and the largest change.
     """
-    S = len(value)
-    change = 0.0
-    for k in range(S):
-        s = _U8(S - 1 - k if backward else k)
-        j, high = _U8(indptr[s]), _U8(indptr[s + _ONE])
+    least, most = np.inf, -np.inf
+    j = _U8(0)
+    for s in range(len(value)):
+        high = _U8(indptr[s + 1])
         q = 0.0
         while j < high:
             q += prob[j] * value[_U4(next_state[j])]
             j += _ONE
         q = reward[s] + discount * q
-        change = max(change, abs(q - value[s]))
-        value[s] = q
-    return change
+        change = q - value[s]
+        least, most = min(least, change), max(most, change)
+        after[s] = q
+    return least, most
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

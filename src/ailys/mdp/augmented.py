@@ -114,7 +114,7 @@ class Lattice:
             )
         neutral = solve(self.mdp).policy  # where the target does not decide, the mean does
         policy = np.empty((self.H, self.S, self.n) if record else (1, 1, 1), policy_dtype(self.A))
-        value = kernels.plan(*self._arrays(), self.H, *utility, neutral, policy, record)
+        value = kernels.plan(*self._arrays(), self.H, *utility, neutral, policy, record)  # type: ignore[call-arg]
         return self.mdp.initial @ value, policy
 
     def improve(self, utility: tuple[np.ndarray, float], policies: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ class Lattice:
         if self.cells > _CELLS:
             raise ValueError(f"the improved policy needs a table of {self.cells} entries; use method 'front'")
         out = np.empty((self.H, self.S, self.n), policy_dtype(self.A))
-        kernels.improve(*self._arrays(), self.H, *utility, policies.astype(out.dtype), out)
+        kernels.improve(*self._arrays(), self.H, *utility, policies.astype(out.dtype), out)  # type: ignore[call-arg]
         return out
 
     def policy(self, table: np.ndarray, target: int) -> AugmentedPolicy:
@@ -132,8 +132,8 @@ class Lattice:
     def law(self, policy: AugmentedPolicy) -> ReturnDistribution:
         """Exact law of the return of an augmented policy, rewards as this lattice counts them."""
         mdp = self.mdp
-        least, most = laws.reachable_sums(*self._rows(), self.S, mdp.n_stages, self.H, mdp.initial)
-        joint = kernels.follow(
+        least, most = laws.reachable_sums(*self._rows(), self.S, mdp.n_stages, self.H, mdp.initial)  # type: ignore[call-arg]
+        joint = kernels.follow(  # type: ignore[call-arg]
             *self._arrays(),
             self.H,
             mdp.initial,

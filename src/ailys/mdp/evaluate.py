@@ -301,10 +301,10 @@ def moments(mdp: TabularMDP, policy: Any) -> tuple[np.ndarray, np.ndarray]:
     if mdp.horizon is None:
         P = csr_array((chain.prob, chain.next_state, chain.indptr), shape=(S, S))
         average = np.bincount(owner, weights=chain.prob * chain.reward, minlength=S)
-        mean = np.atleast_1d(spsolve((eye_array(S) - discount * P).tocsc(), average))
-        surprise = (chain.reward + discount * mean[chain.next_state] - mean[owner]) ** 2
+        fixed = np.atleast_1d(spsolve((eye_array(S) - discount * P).tocsc(), average))
+        surprise = (chain.reward + discount * fixed[chain.next_state] - fixed[owner]) ** 2
         noise = np.bincount(owner, weights=chain.prob * surprise, minlength=S)
-        return mean, np.atleast_1d(spsolve((eye_array(S) - discount**2 * P).tocsc(), noise))
+        return fixed, np.atleast_1d(spsolve((eye_array(S) - discount**2 * P).tocsc(), noise))
     mean: np.ndarray = np.zeros(S)
     variance: np.ndarray = np.zeros(S)
     for h in range(mdp.horizon - 1, -1, -1):

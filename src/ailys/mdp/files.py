@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _from_npz(path: Path, horizon: int | None, discount: float | None) -> Tabula
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, OSError, KeyError) as fault:
+    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as fault:
         raise ValueError(f"{path}: not a NumPy archive, or cut short ({fault})") from fault
     missing = [name for name in ("indptr", "next_state", "prob", "reward") if name not in arrays]
     if missing:

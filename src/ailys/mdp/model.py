@@ -293,13 +293,14 @@ class TabularMDP:
                 raise ValueError(f"stage {h} changes with time itself; expected models of one table")
         offsets = np.cumsum([0] + [stage.n_outcomes for stage in stages])
         indptr = np.concatenate([[0], *(stage.indptr[1:] + o for stage, o in zip(stages, offsets[:-1], strict=True))])
-        names = ("next_state", "prob", "reward")
-        columns = [np.concatenate([getattr(stage, name) for stage in stages]) for name in names]
+        next_state = np.concatenate([stage.next_state for stage in stages])
+        prob = np.concatenate([stage.prob for stage in stages])
+        reward = np.concatenate([stage.reward for stage in stages])
         mask = np.stack([stage.mask for stage in stages])
         options = {"initial": first.initial, "discount": first.discount, "labels": first.labels, **options}
         options.setdefault("terminal", np.all([stage.terminal for stage in stages], axis=0))
-        shape = first.n_states, first.n_actions
-        return cls(indptr, *columns, *shape, horizon=len(stages), mask=mask, **options)
+        options |= {"horizon": len(stages), "mask": mask}
+        return cls(indptr, next_state, prob, reward, first.n_states, first.n_actions, **options)
 
     # ------------------------------------------------------------------ what it is
 

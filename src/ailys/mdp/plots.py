@@ -137,7 +137,7 @@ def plot_cliff(cliff: Cliff, policy: Any, ax: Axes | None = None, title: str = "
     table = np.broadcast_to(table, (H, S))
     mass = visits(mdp, table)[:-1]
     often = mass.sum(axis=0)  # expected number of visits
-    reached: np.ndarray = on_path(mdp, table).any(axis=0)
+    reached = np.asarray(on_path(mdp, table).any(axis=0))
     ink = ax.spines["left"].get_edgecolor()
     for cell in range(cliff.rows * cliff.cols):
         row, col = divmod(cell, cliff.cols)

@@ -68,7 +68,7 @@ def _check_actions(mdp: TabularMDP, policy: np.ndarray) -> np.ndarray:
             np.broadcast_to(mask, (len(policy), *mask.shape)) if policy.ndim == 2 and mask.ndim == 2 else mask
         )
         if policy.ndim == 1 and mask.ndim == 3:
-            allowed = mask.all(axis=0)
+            allowed = np.asarray(mask.all(axis=0))
         outside = ~np.take_along_axis(allowed, policy[..., None].astype(np.int64), axis=-1)[..., 0]
     if outside.any():
         at = tuple(int(i) for i in np.argwhere(outside)[0])

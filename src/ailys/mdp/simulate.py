@@ -78,7 +78,7 @@ def simulate(mdp: TabularMDP, policy: Any, n: int, rng: Seed = None, *, level: f
     --------
     >>> coin = TabularMDP.from_outcomes([[[(0.5, 0, 1), (0.5, 0, 0)]]], horizon=10)
     >>> sample = simulate(coin, [0], 1000, rng=0)
-    >>> abs(sample.returns.mean() - 5) < 0.2, round(sample.band, 3)
+    >>> bool(abs(sample.returns.mean() - 5) < 0.2), round(sample.band, 3)
     (True, 0.043)
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
