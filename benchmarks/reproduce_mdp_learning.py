@@ -23,7 +23,7 @@ OPTIONS = {
 
 
 def deep(steps, seeds):
-    """Rows: agent, risk, mean, CVaR, probability of a fall; linear networks on the cells."""
+    """Rows: agent, risk, mean, CVaR, probability of a return of at most -20; linear networks on the cells."""
     env = Cliff(3, 5, fall=-20)
     mdp = env.to_mdp()
     rows = [{"agent": "best average", "mean": float(mdp.initial @ solve(mdp).value)}]
@@ -42,7 +42,7 @@ def deep(steps, seeds):
                 agent.risk = risk
                 law = audit(agent, mdp)
                 rows.append(
-                    {"agent": name, "seed": seed, "risk": risk, "mean": law.mean, "cvar": law.cvar(0.1), "fall": law.cdf(-20),
+                    {"agent": name, "seed": seed, "risk": risk, "mean": law.mean, "cvar": law.cvar(0.1), "at_most_minus_20": law.cdf(-20),
                      "cpu_seconds": seconds}
                 )  # fmt: skip
                 print(rows[-1], flush=True)
