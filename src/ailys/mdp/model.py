@@ -7,18 +7,26 @@ law, because its average is enough for the mean return and falsifies every measu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
+from ._reading import (
+    MASS_TOLERANCE,
+    Outcome,
+    count,
+    discount_factor,
+    initial_law,
+    matrices_by_action,
+    positive,
+    read_row,
+    state_mask,
+    whole_numbers,
+)
+
 __all__ = ["TabularMDP"]
-
-_MASS_TOLERANCE = 1e-9  # a row whose probabilities miss 1 by less is renormalised
-
-Outcome = tuple[float, int, float]
 
 
 class TabularMDP:
@@ -71,10 +79,10 @@ class TabularMDP:
         criterion: Literal["return", "total"] = "return",
         labels: Sequence[Hashable] | None = None,
     ) -> None:
-        self.n_states = _positive(n_states, "n_states")
-        self.n_actions = _positive(n_actions, "n_actions")
-        self.horizon = None if horizon is None else _positive(horizon, "horizon")
-        self.discount = _discount(discount)
+        self.n_states = positive(n_states, "n_states")
+        self.n_actions = positive(n_actions, "n_actions")
+        self.horizon = None if horizon is None else positive(horizon, "horizon")
+        self.discount = discount_factor(discount)
         if criterion not in ("return", "total"):
             raise ValueError(f"criterion must be 'return' or 'total'; got {criterion!r}")
         self.criterion = criterion
@@ -85,11 +93,11 @@ class TabularMDP:
         if criterion == "total" and (self.horizon is not None or self.discount != 1):
             raise ValueError("criterion='total' is a sum without horizon and discount; leave both out")
         indptr, next_state, prob, reward = self._columns(indptr, next_state, prob, reward)
-        self.terminal = _state_mask(terminal, self.n_states, "terminal")
+        self.terminal = state_mask(terminal, self.n_states, "terminal")
         allowed = self._allowed(mask, (len(indptr) - 1) // (self.n_states * self.n_actions))
         cleaned = self._cleaned(indptr, next_state, prob, reward, allowed)
         self.indptr, self.next_state, self.prob, self._reward, self._certain = cleaned
-        self.initial = _initial_law(initial, self.n_states)
+        self.initial = initial_law(initial, self.n_states)
         if labels is not None and len(labels) != self.n_states:
             raise ValueError(f"labels must name the {self.n_states} states; got {len(labels)} of them")
         self.labels = None if labels is None else tuple(labels)
@@ -117,7 +125,7 @@ class TabularMDP:
         for state, actions in enumerate(outcomes):
             for action in range(n_actions):
                 row = actions[action] if action < len(actions) else None
-                rows.append(_row(row, state, action))
+                rows.append(read_row(row, state, action))
         return cls._from_rows(rows, n_states, n_actions, **options)
 
     @classmethod
@@ -152,7 +160,7 @@ class TabularMDP:
         """
         import scipy.sparse
 
-        by_action = _matrices_by_action(P)
+        by_action = matrices_by_action(P)
         n_actions, n_states = len(by_action), by_action[0].shape[0]
         R = np.asarray(R, dtype=float)
         shapes = {(n_states,), (n_states, n_actions), (n_states, n_actions, n_states)}
@@ -350,7 +358,7 @@ class TabularMDP:
         return type(self)(*table, terminal=self.terminal, labels=self.labels, mask=self.mask, **options)
 
     def __repr__(self) -> str:
-        parts = [_count(self.n_states, "state"), _count(self.n_actions, "action"), _count(self.n_outcomes, "outcome")]
+        parts = [count(self.n_states, "state"), count(self.n_actions, "action"), count(self.n_outcomes, "outcome")]
         if self.horizon is not None:
             parts.append(f"horizon {self.horizon}")
         if self.discount != 1:
@@ -362,14 +370,18 @@ class TabularMDP:
     def _columns(self, indptr: Any, next_state: Any, prob: Any, reward: Any) -> tuple[np.ndarray, ...]:
         """The columns as arrays of the right types and lengths."""
         rows = self.n_states * self.n_actions
-        indptr = _whole(indptr, "indptr")
+        indptr = whole_numbers(indptr, "indptr")
         stages, rest = divmod(len(indptr) - 1, rows)
         if rest or stages not in (1, self.horizon or 1):
             expected = f"{rows + 1}" + (f" or {rows * self.horizon + 1}" if self.horizon else "")
             raise ValueError(f"indptr must have S * A + 1 = {expected} entries; got {len(indptr)}")
         if indptr[0] != 0 or (np.diff(indptr) < 0).any():
             raise ValueError("indptr must begin with 0 and never decrease")
-        next_state, prob, reward = _whole(next_state, "next_state"), np.asarray(prob, float), np.asarray(reward, float)
+        next_state, prob, reward = (
+            whole_numbers(next_state, "next_state"),
+            np.asarray(prob, float),
+            np.asarray(reward, float),
+        )
         nnz = int(indptr[-1])
         if prob.shape != (nnz,) or next_state.shape != (nnz,):
             raise ValueError(f"prob and next_state must have the {nnz} entries that indptr announces")
@@ -406,7 +418,7 @@ class TabularMDP:
         per_row = len(reward) != len(prob)
         self._check_rows(owner, live, prob, next_state, reward[owner] if per_row else reward)
         mass = np.bincount(owner, weights=np.where(live, prob, 0.0), minlength=n_rows)
-        wrong = ~skipped & ~(np.abs(mass - 1) <= _MASS_TOLERANCE)
+        wrong = ~skipped & ~(np.abs(mass - 1) <= MASS_TOLERANCE)
         if wrong.any():
             row = int(wrong.argmax())
             raise ValueError(f"{self._place(row)}: the probabilities sum to {mass[row]:.12g}; they must sum to 1")
@@ -476,91 +488,3 @@ class TabularMDP:
         stage, row = divmod(row, self.n_states * self.n_actions)
         state, action = divmod(row, self.n_actions)
         return (f"stage {stage}, " if stage else "") + f"state {state}, action {action}"
-
-
-def _row(row: Iterable[Outcome] | None, state: int, action: int) -> list[Outcome]:
-    try:
-        return [(float(p), int(n), float(r)) for p, n, r in row or ()]
-    except (TypeError, ValueError) as fault:
-        raise ValueError(
-            f"state {state}, action {action}: expected outcomes (probability, next state, reward); got {row!r}"
-        ) from fault
-
-
-def _matrices_by_action(P: Any) -> list[Any]:
-    """One sparse matrix for each action, from any of the accepted forms."""
-    import scipy.sparse
-
-    if isinstance(P, np.ndarray) and P.dtype != object:
-        if P.ndim != 3:
-            raise ValueError(f"P must have shape (S, A, S) or (A, S, S); got {P.shape}")
-        if P.shape[0] == P.shape[2]:
-            P = [P[:, a, :] for a in range(P.shape[1])]
-        elif P.shape[1] == P.shape[2]:
-            P = list(P)
-        else:
-            raise ValueError(f"P must have shape (S, A, S) or (A, S, S); got {P.shape}")
-    elif len(P) and not scipy.sparse.issparse(P[0]) and np.ndim(P) == 3:
-        return _matrices_by_action(np.asarray(P, dtype=float))
-    matrices = [scipy.sparse.csr_array(matrix) for matrix in P]
-    if not matrices or any(m.shape != (matrices[0].shape[0],) * 2 for m in matrices):
-        raise ValueError(f"P must hold one square matrix for each action; got shapes {[m.shape for m in matrices]}")
-    return matrices
-
-
-def _positive(value: Any, name: str) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
-    return int(value)
-
-
-def _discount(value: Any) -> float:
-    try:
-        value = float(value)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not 0 < value <= 1:
-        raise ValueError(f"discount must lie in (0, 1]; got {value!r}")
-    return value
-
-
-def _whole(values: Any, name: str) -> np.ndarray:
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional; got shape {array.shape}")
-    if array.dtype.kind not in "iu":
-        if array.size and not (array.dtype.kind == "f" and np.array_equal(array, np.round(array))):
-            raise ValueError(f"{name} must hold whole numbers; got type {array.dtype}")
-        array = array.astype(np.int64)
-    return array
-
-
-def _state_mask(states: Any, n_states: int, name: str) -> np.ndarray:
-    mask = np.zeros(n_states, bool)
-    if states is None:
-        return mask
-    states = np.asarray(states)
-    if states.dtype == bool:
-        if states.shape != (n_states,):
-            raise ValueError(f"{name} must be a mask of {n_states} states; got shape {states.shape}")
-        return states.copy()
-    states = np.atleast_1d(_whole(np.atleast_1d(states), name))
-    if ((states < 0) | (states >= n_states)).any():
-        raise ValueError(f"{name} names a state outside 0..{n_states - 1}")
-    mask[states] = True
-    return mask
-
-
-def _initial_law(initial: Any, n_states: int) -> np.ndarray:
-    if initial is None:
-        initial = 0
-    if np.ndim(initial) == 0:
-        return _state_mask([initial], n_states, "initial").astype(float)
-    law = np.array(initial, dtype=float)
-    if law.shape != (n_states,) or not (law >= 0).all() or not abs(law.sum() - 1) <= _MASS_TOLERANCE:
-        raise ValueError(f"initial must be a state, or {n_states} probabilities that sum to 1")
-    return law / law.sum()
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" + ("" if n == 1 else "s")

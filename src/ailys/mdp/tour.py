@@ -127,7 +127,7 @@ def _draw_laws(exact: ReturnDistribution, laws: dict[str, ReturnDistribution]) -
         ax.step(exact.atoms, np.cumsum(exact.weights), where="post", color=PALETTE[5], linewidth=3, label="exact")
         for colour, (name, law) in zip(PALETTE, laws.items(), strict=False):
             ax.step(law.atoms, np.cumsum(law.weights), where="post", color=colour, label=name)
-        ax.set_xlim(-150, -10)
+        ax.set_xlim(-150, 2)
         ax.set_xlabel("return")
         ax.set_ylabel("probability of at most this return")
         ax.legend()
