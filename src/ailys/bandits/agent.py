@@ -138,12 +138,15 @@ class Agent(ABC):
 
     def recommend(self) -> Recommendation:
         """The arm of the best mean observed."""
+        self._require_outcomes()
+        best = int(np.argmax(np.where(self.counts > 0, self.means, -np.inf)))
+        return Recommendation(self.label(best), None, 0.0, False, self.t)
+
+    def _require_outcomes(self) -> None:
         if self.t == 0:
             raise ValueError(
                 "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
             )
-        best = int(np.argmax(np.where(self.counts > 0, self.means, -np.inf)))
-        return Recommendation(self.label(best), None, 0.0, False, self.t)
 
     # -- asking and telling -------------------------------------------------------------------------
 
