@@ -10,9 +10,9 @@ from dataclasses import replace
 import ailys.quantization.chain as chain
 import ailys.quantization.module as module
 import ailys.quantization.packing as packing
+import ailys.quantization.paths as paths
 import ailys.quantization.precision as precision
 import ailys.quantization.rank_one as rank_one
-import ailys.quantization.scaling as scaling
 import ailys.quantization.steps as steps
 import ailys.quantization.storage as storage
 import numpy as np
@@ -40,14 +40,16 @@ def plain_error_too_small(monkeypatch):
     monkeypatch.setattr(rank_one, "_rounded_plainly", lambda *given: 0.999 * honest(*given))
 
 
-def bits_of_the_neighbour(monkeypatch):
-    """Columns are rounded to one significant bit less, and the result is still called optimal."""
-    honest = steps.best_scaling
+def rows_with_fewer_bits(monkeypatch):
+    """Of a pair of columns and rows the rows are rounded to one significant bit less, and still called optimal."""
+    honest = steps.Rounder._run
 
-    def spoiled(x, y, wx, wy, t, ty, *rest):
-        return honest(x, y, wx, wy, t, max(ty - 1, min(ty, 1)), *rest)
+    def spoiled(rounder, kernel, inputs, extra, outputs):
+        if kernel is steps.sweep_pairs:
+            extra = extra[0], max(extra[1] - 1, 1)
+        honest(rounder, kernel, inputs, extra, outputs)
 
-    monkeypatch.setattr(steps, "best_scaling", spoiled)
+    monkeypatch.setattr(steps.Rounder, "_run", spoiled)
 
 
 def error_too_small(monkeypatch):
@@ -78,11 +80,10 @@ def best_layer_named(monkeypatch):
     monkeypatch.setattr(module.QuantizationReport, "guarantee", property(spoiled))
 
 
-def paths_believed_single(monkeypatch):
-    """Where the digits do not tell, paths are taken to be single."""
-    from ailys.quantization import paths
-
-    monkeypatch.setattr(paths, "_by_counting", lambda chain: True)
+def last_factor_forgotten(monkeypatch):
+    """The digits are followed up to the last factor but one."""
+    honest = paths._by_digits
+    monkeypatch.setattr(paths, "_by_digits", lambda patterns: honest(patterns[: max(1, len(patterns) - 1)]))
 
 
 def width_without_sign(monkeypatch):
@@ -108,11 +109,11 @@ SPOILS = {
     "rank-one": one_bit_less,
     "codebook": level_forgotten,
     "rank-one-bound": plain_error_too_small,
-    "two-factors": bits_of_the_neighbour,
+    "two-factors": rows_with_fewer_bits,
     "chains": error_too_small,
     "curve": curve_off_by_one,
     "networks": best_layer_named,
-    "paths": paths_believed_single,
+    "paths": last_factor_forgotten,
     "packing": width_without_sign,
     "files": scale_in_single_precision,
 }

@@ -136,7 +136,7 @@ def chains_are_never_worse(rng: Rng) -> bool:
     chain = _random_chain(rng, 4)
     is_complex = bool(rng.random() < 0.3)
     factors = _factors(rng, chain, is_complex)
-    fmt = [int(rng.integers(1, 6)), "e4m3", "bfloat16", "e2m1", "int4"][int(rng.integers(4 if is_complex else 5))]
+    fmt = [int(rng.integers(1, 6)), "e4m3", "e2m1", "bfloat16", "int4"][int(rng.integers(3 if is_complex else 5))]
     answer = quantize_chain(factors, fmt, beam=int(rng.integers(1, 5)))
     promise = answer.guarantee
     A = _dense(factors, chain.shape[1])
@@ -191,7 +191,7 @@ def two_factors_are_optimal(rng: Rng) -> bool:
 
 
 def curves_are_wrong(rng: Rng) -> bool:
-    """Each error of a curve against the dense product of the factors rounded again, and plain rounding by hand."""
+    """Each error of a curve against dense products: of the factors rounded again, and of those rounded by hand."""
     chain = _random_chain(rng, 3)
     factors = _factors(rng, chain, False)
     ts = [int(t) for t in rng.choice(np.arange(1, 9), 3, replace=False)]
@@ -203,14 +203,16 @@ def curves_are_wrong(rng: Rng) -> bool:
     if curve.guarantee is None:
         return True
     for i, t in enumerate(ts):
-        again = {"rtn": (1.0, [FloatFormat(t).nearest(x) for x in factors])}
-        for name in ("left_to_right", "pairwise"):
-            answer = quantize_chain(factors, t, method=name)
-            again[name] = answer.scale, answer.factors
-        for name, (scale, rounded) in again.items():
-            true = float(np.linalg.norm(A - scale * _dense(rounded, chain.shape[1]))) / norm
-            if abs(true - curve.errors[name][i]) > 1e-7 * true + 1e-12:
+        for name, errors in curve.errors.items():
+            again = quantize_chain(factors, t, method=name)
+            true = float(np.linalg.norm(A - again.scale * _dense(again.factors, chain.shape[1]))) / norm
+            if abs(true - errors[i]) > 1e-7 * true + 1e-12:
                 return True
+        # small entries may be set to zero for one percent of the error
+        by_hand = _dense([FloatFormat(t).nearest(x) for x in factors], chain.shape[1])
+        plain = float(np.linalg.norm(A - by_hand)) / norm
+        if abs(plain - curve.errors["rtn"][i]) > 0.011 * plain + 1e-12:
+            return True
     return False
 
 
@@ -280,6 +282,7 @@ def files_are_exact(rng: Rng) -> bool:
         path = answer.save(Path(folder) / "q.safetensors")
         size, again = path.stat().st_size, QuantizedChain.load(path)
     same = all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(answer.factors, again.factors, strict=True))
+    same &= again.scale == answer.scale
     return not (same and again.to_dict() == answer.to_dict() and size <= answer.bits.total / 8 + 4096)
 
 
