@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..core.claim import Claim
 from ._evidence_kernels import profile, trial_until
 from ._weights_kernels import pair_cost
+from .abtest import ABTestResult, ab_test
 from .agent import Agent
 from .clinical import ThompsonTrial
 from .complexity import oracle_weights
-from .discovery import GoodUCB
+from .discovery import GoodUCB, discover
 from .environment import Arms, run
 from .families import Family, as_family, mixture_log_regret
 from .graph import laplacian, smoothness
 from .graph_identification import SpectralTaS
-from .graph_regret import SpectralUCB
+from .graph_regret import SpectralEliminator, SpectralUCB
 from .identification import (
     EBTCI,
     KLLUCB,
@@ -32,12 +37,14 @@ from .identification import (
     UniformSampling,
 )
 from .identification_simulation import play_compiled as play_identification
+from .identification_simulation import simulate_identification
 from .intervals import confidence_sequence
 from .levelsets import LevelSet, MinimumTest
 from .maximize import maximize
-from .policies import IMED, KLUCB, MOSS, UCB, BayesUCB, EmpiricalKLUCB, Thompson
+from .planning import plan_ab_test
+from .policies import IMED, KLUCB, MOSS, UCB, BayesUCB, EmpiricalKLUCB, KLUCBpp, Thompson
 from .runningtest import ABTest
-from .simulation import play_compiled, replicate_streams
+from .simulation import play_compiled, replicate_streams, simulate
 
 __all__ = ["CLAIMS"]
 
@@ -55,6 +62,18 @@ def _instance(rng: Rng, names: tuple[str, ...]) -> tuple[Family, np.ndarray]:
     return family, means * (2.0 if family.name in ("exponential", "poisson") else 1.0)
 
 
+def _stopped(agent: IdentificationAgent, means: np.ndarray, keys: np.ndarray, most: int, live: bool) -> int:
+    """The arm of a run that ended with a proof: as the report and the recommendation name it, or from the kernels; otherwise -1."""
+    if not live:
+        return play_identification(agent, means, keys, most)[1]
+    path = run(agent, Arms(means, agent.family, keys=keys), most)
+    report, named = agent.result(), agent.recommend()
+    if not path.stopped or report.guarantee is None or named.guarantee is None:
+        return -1
+    assert report.answer == named.action
+    return int(report.answer)
+
+
 def names_the_best_arm(rng: Rng) -> bool:
     """Any rule with the proved threshold, on a random instance."""
     family, means = _instance(rng, ("bernoulli", "gaussian(0.5)", "poisson", "exponential", "bounded"))
@@ -62,7 +81,8 @@ def names_the_best_arm(rng: Rng) -> bool:
     kind = RULES[int(rng.integers(len(RULES)))]
     agent = kind(len(means), family=family, delta=_DELTA, rng=rng)
     keys = rng.integers(0, 2**63, len(means), dtype=np.uint64)
-    _, answer = play_identification(agent, means[order], keys, 200_000)
+    live = bool(rng.random() < 0.3)
+    answer = _stopped(agent, means[order], keys, 4_000 if live else 200_000, live)
     return bool(answer >= 0 and means[order][answer] < means.max())
 
 
@@ -72,27 +92,70 @@ def names_a_good_arm(rng: Rng) -> bool:
     kind = (DTracking, StickyTrackAndStop, KLLUCB, ChernoffRacing)[int(rng.integers(4))]
     agent: IdentificationAgent = kind(4, delta=_DELTA, epsilon=epsilon, rng=rng)
     keys = rng.integers(0, 2**63, 4, dtype=np.uint64)
-    _, answer = play_identification(agent, means, keys, 100_000)
+    live = bool(rng.random() < 0.3)
+    answer = _stopped(agent, means, keys, 4_000 if live else 100_000, live)
     return bool(answer >= 0 and means[answer] < means.max() - epsilon)
 
 
 def level_sets_are_right(rng: Rng) -> bool:
-    """The arms above a threshold, and whether one is below it."""
-    means = np.array([0.5 + sign * rng.uniform(0.12, 0.3) for sign in rng.choice([-1, 1], 3)])
+    """The arms above a threshold, and whether one is below it; few draws settle what is far from it, so errors come early."""
+    means = np.array([0.5 + sign * rng.uniform(0.03, 0.3) for sign in rng.choice([-1, 1], 3)])
     world = Arms(means, rng=rng)
     if rng.random() < 0.5:
-        path = run(LevelSet(3, theta=0.5, delta=_DELTA, rng=rng), world, 5000)
-        return bool(path.stopped and path.agent.recommend().action != np.flatnonzero(means > 0.5).tolist())
-    path = run(MinimumTest(3, theta=0.5, delta=_DELTA, rng=rng), world, 5000)
-    return bool(path.stopped and path.agent.recommend().action != bool((means < 0.5).any()))
+        path = run(LevelSet(3, theta=0.5, delta=_DELTA, rng=rng), world, 2000)
+        named = path.agent.recommend()
+        return bool(named.guarantee and named.action != np.flatnonzero(means > 0.5).tolist())
+    path = run(MinimumTest(3, theta=0.5, delta=_DELTA, rng=rng), world, 2000)
+    named = path.agent.recommend()
+    return bool(named.guarantee and named.action != bool((means < 0.5).any()))
 
 
 def watched_test_rejects_equal_arms(rng: Rng) -> bool:
-    """Equal arms, fixed or adaptive allocation, one side or two, looked at after each of 4000 trials."""
+    """Equal arms, fixed or adaptive allocation, one side or two, looked at after each of 4000 trials; or a planned test of no lift."""
     p = rng.uniform(0.05, 0.95)
+    if rng.random() < 0.4:
+        sides = str(rng.choice(["two-sided", "greater"]))
+        plan = plan_ab_test(p, 1e-12, alpha=_DELTA, alternative=sides, n_replicates=1, max_n=4000, rng=rng)
+        return plan.rejected > 0
     share = float(rng.choice([0.0, 0.5, rng.uniform(0.1, 0.9)]))
     key = np.uint64(rng.integers(2**63))
     return bool(trial_until(np.array([p, p]), share, 0.1, _DELTA, bool(rng.random() < 0.5), key, 4000)[1])
+
+
+def data_reject_a_true_hypothesis(rng: Rng) -> bool:
+    """`ab_test` on the four kinds of data where its hypothesis is true: 0 and 1, numbers between, words, totals watched as they grow."""
+    n, n_arms, kind = 600, int(rng.integers(2, 4)), int(rng.integers(4))
+    chances = rng.dirichlet(np.full(n_arms, 5.0), n) if rng.random() < 0.5 else np.full((n, n_arms), 1 / n_arms)
+    arms = (rng.random(n)[:, None] > np.cumsum(chances, axis=1)[:, :-1]).sum(axis=1)
+    p = rng.uniform(0.1, 0.9)
+    outcomes = rng.random(n) < p
+    one_sided = n_arms == 2 and kind in (0, 3) and bool(rng.random() < 0.5)
+    if one_sided:  # the second arm may also be worse
+        outcomes = rng.random(n) < np.where(arms == 1, p - float(rng.choice([0.0, 0.05])), p)
+    sides = "greater" if one_sided else "two-sided"
+    if kind == 3:
+        for size in (25, 50, 100, 200, 400, 600):
+            seen = {f"{a}": (float(outcomes[:size][arms[:size] == a].sum()), int((arms[:size] == a).sum())) for a in range(n_arms)}
+            if all(many for _, many in seen.values()) and _rejects(ab_test(counts=seen, alpha=_DELTA, alternative=sides)):
+                return True
+        return False
+    values: np.ndarray = outcomes.astype(float)
+    if kind == 1:
+        values = rng.beta(2 * p, 2 * (1 - p), n)
+    words = np.array(["worse", "same", "better"])[rng.choice(3, n, p=rng.dirichlet(np.ones(3)))]
+    columns = [arms, words if kind == 2 else values, *chances.T]
+    names = [f"p{a}" for a in range(n_arms)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trials.csv"
+        rows = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+        path.write_text("\n".join([",".join(["arm", "outcome", *names]), *rows]))
+        propensity = {f"{a}": name for a, name in enumerate(names)}
+        return _rejects(ab_test(path, "arm", "outcome", propensity=propensity, alpha=_DELTA, alternative=sides))
+
+
+def _rejects(answer: ABTestResult) -> bool:
+    assert answer.guarantee.level == _DELTA
+    return answer.decision == "reject"
 
 
 def adaptive_trial_rejects_equal_arms(rng: Rng) -> bool:
@@ -187,11 +250,17 @@ def restored_agent_differs(rng: Rng) -> bool:
 
 
 def more_is_missing(rng: Rng) -> bool:
-    """Missing masses of experts with shared items against their bounds, at each of 200 times."""
+    """Missing masses of experts with shared items against their bounds, at each of 200 times or when `discover` ends."""
     size, k = 50, 3
     laws = rng.dirichlet(np.full(size, rng.choice([0.1, 1.0])), k)
     good = rng.random(size) < 0.5
     agent, missed = GoodUCB(k, rng=rng), good.copy()
+    if rng.random() < 0.3:  # through the answer, at the time that the data choose
+        experts = [lambda g, law=law: int(g.choice(size, p=law)) for law in laws]
+        target = float(rng.uniform(0.3, 0.9))
+        answer = discover(experts, lambda item: bool(good[item]), budget=300, target_missing_mass=target, delta=_DELTA, rng=rng)
+        missed[[int(item) for item in answer.found]] = False
+        return bool(laws[:, missed].sum(axis=1).max() > float(answer.guarantee))
     for _ in range(200):
         expert = agent.ask()
         item = int(rng.choice(size, p=laws[expert]))
@@ -221,9 +290,24 @@ def regret_exceeds_its_bound(rng: Rng) -> bool:
         arm = agent.ask()
         lost += mu.max() - mu[arm]
         agent.tell(arm, mu[arm] + 0.3 * rng.standard_normal())
-        if lost > agent.regret_bound * (1 + 1e-9):
+        promise = agent.result().guarantee
+        if promise is None or lost > float(promise) * (1 + 1e-9):
             return True
     return False
+
+
+def best_node_is_dropped(rng: Rng) -> bool:
+    """SpectralEliminator with a small noise, so that nodes are dropped: is the best one still among those in play?"""
+    n = 8
+    W, mu = _smooth(rng, n)
+    mu = 0.5 * mu / max(float(np.ptp(mu)), 1e-9)
+    size = math.sqrt(mu @ (laplacian(W) + 0.01 * np.eye(n)) @ mu)
+    agent = SpectralEliminator(W, noise=0.05, C=size, delta=_DELTA, rng=rng)
+    for _ in range(130):
+        arm = agent.ask()
+        agent.tell(arm, mu[arm] + 0.05 * rng.standard_normal())
+    promise = agent.recommend().guarantee
+    return bool(promise is None or not agent.active[int(np.argmax(mu))])
 
 
 def wrong_node_is_named(rng: Rng) -> bool:
@@ -232,10 +316,13 @@ def wrong_node_is_named(rng: Rng) -> bool:
     gap = np.sort(mu)[-1] - np.sort(mu)[-2]
     mu = mu / max(gap, 1e-3) * 0.3
     agent = SpectralTaS(W, R=max(smoothness(mu, W), 1e-6), family="gaussian(0.5)", delta=_DELTA, rng=rng)
-    while not agent.should_stop and agent.t < 400:
+    while not agent.should_stop and agent.t < 150:
         arm = agent.ask()
         agent.tell(arm, mu[arm] + 0.5 * rng.standard_normal())
-    return bool(agent.should_stop and agent.recommend().action != int(np.argmax(mu)))
+    if not agent.should_stop:
+        return False
+    named = agent.recommend()
+    return named.guarantee is None or named.action != int(np.argmax(mu))
 
 
 def _cones(rng: Rng, d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -243,54 +330,228 @@ def _cones(rng: Rng, d: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def certificate_is_broken(rng: Rng) -> bool:
-    """DOO on a maximum of cones: the value at their tips is known."""
+    """DOO on a maximum of cones: the value at their tips is known. Smoothness given by the constant, or by depths."""
     d = int(rng.integers(1, 4))
     peaks, heights = _cones(rng, d)
 
     def f(x: np.ndarray) -> float:
-        return float(np.max(heights - 2 * np.linalg.norm(np.asarray(x) - peaks, axis=1)))
+        return float(np.max(heights - 2 * np.linalg.norm(np.atleast_1d(x) - peaks, axis=1)))
 
     top = max(f(p) for p in peaks)
-    result = maximize(f, [(0, 1)] * d, "doo", budget=int(rng.integers(1, 200)), lipschitz=2.0)
-    return bool(result.value > top + 1e-9 or result.value + result.certificate < top - 1e-9)
+    budget = int(rng.integers(1, 200))
+    if rng.random() < 0.3:  # the side that is split is a third as long, and each in turn: 3^(-1/d) on the average
+        smooth = {"nu": 2 * math.sqrt(d) / 2 * 3 ** ((d - 1) / d), "rho": 3 ** (-1 / d)}
+        result = maximize(f, [(0, 1)] * d, "doo", budget=budget, **smooth)  # type: ignore[arg-type]
+    else:
+        result = maximize(f, [(0, 1)] * d, "doo", budget=budget, lipschitz=2.0)
+    if result.guarantee is None or not math.isclose(f(result.x), result.value, abs_tol=1e-12):
+        return True
+    return bool(result.value > top + 1e-9 or result.value + float(result.guarantee) < top - 1e-9)
 
 
 def answer_is_worse_than_epsilon(rng: Rng) -> bool:
-    """PACOptimizer on cones with noise."""
+    """PACOptimizer on cones with noise, Gaussian or of two values: the gap stated, whether or not the tolerance was met."""
     peaks, heights = _cones(rng, 1)
+    two = bool(rng.random() < 0.3)
+    slope, scale = (0.8, 0.5) if two else (2.0, 1.0)
 
     def f(x: float) -> float:
-        return float(np.max(heights - 2 * np.abs(x - peaks[:, 0])))
+        return float(scale * np.max(heights - slope / scale * np.abs(x - peaks[:, 0])))
 
     top = max(f(p) for p in peaks[:, 0])
-    result = maximize(
-        lambda x, g: f(x) + 0.1 * g.standard_normal(), (0, 1), "pacoptimizer", epsilon=0.2, delta=_DELTA, lipschitz=2.0, noise=0.1,
-        rng=rng, budget=20_000,
-    )  # fmt: skip
-    return bool(result.settled and f(result.x) < top - 0.2)
+    noise: float | str = "bounded" if two else float(rng.choice([0.1, 1.0]))
 
+    def draw(x: float, g: Rng) -> float:
+        return float(g.random() < max(f(x), 0.0)) if isinstance(noise, str) else f(x) + noise * float(g.standard_normal())
+
+    result = maximize(
+        draw, (0, 1), "pacoptimizer", epsilon=0.2, delta=_DELTA, lipschitz=slope, noise=noise, rng=rng, budget=int(rng.integers(200, 2000)),
+    )  # fmt: skip
+    if result.guarantee is None:
+        return True
+    gap = max(f(result.x), 0.0) if two else f(result.x)
+    return bool(gap < top - float(result.guarantee) or (result.settled and gap < top - 0.2))
+
+
+def _divergence(family: Family, p: float, q: float) -> float:
+    """Kullback-Leibler divergence of the members of means p and q, from the densities (not the library's own code)."""
+    from scipy import stats
+
+    if family.name == "bernoulli":
+        support = np.arange(2)
+        laws = stats.bernoulli(p), stats.bernoulli(q)
+    elif family.name == "poisson":
+        support = np.arange(200)
+        laws = stats.poisson(p), stats.poisson(q)
+    else:
+        sigma = family.sigma
+        laws = (stats.norm(p, sigma), stats.norm(q, sigma)) if family.name == "gaussian" else (stats.expon(0, p), stats.expon(0, q))
+        edges = np.linspace(*laws[0].ppf([1e-13, 1 - 1e-13]), 20_001)
+        density = laws[0].pdf(edges)
+        return float(np.trapezoid(density * (laws[0].logpdf(edges) - laws[1].logpdf(edges)), edges))
+    return float(np.sum(laws[0].pmf(support) * (laws[0].logpmf(support) - laws[1].logpmf(support))))
+
+
+def constant_is_wrong(rng: Rng) -> bool:
+    """c(mu): the least cost of draws that tell each worse arm from one better than the best, from divergences by their definition."""
+    family = as_family(str(rng.choice(["bernoulli", "gaussian(0.5)", "poisson", "exponential"])))
+    means = rng.uniform(0.1, 0.9, int(rng.integers(2, 5)))
+    result = simulate({"ucb": KLUCB}, means, 20, 1, family=family, rng=rng)
+    if result.guarantee is None:
+        return True
+    best = float(means.max())
+    cost = sum((best - m) / _divergence(family, float(m), best) for m in means if m < best)
+    return abs(cost - float(result.guarantee)) > 1e-4 * cost
+
+
+def growth_beats_the_theorem(rng: Rng) -> bool:
+    """Regret from T = 400 to 8000, mean of 12 runs, against twice what c(mu) ln T grows by; UCB against its bound at all times.
+
+    Twice, since the theorem has 1 + o(1): the level of KL-UCB with c = 3 is ln t + 3 ln ln t, and grows by 1.4 times as much here.
+    """
+    low = float(rng.uniform(0.2, 0.4))
+    means = np.array([low, low + float(rng.uniform(0.25, 0.4))])
+    which = int(rng.integers(5))
+    kinds = (partial(KLUCB, c=3), partial(KLUCBpp, horizon=8000), Thompson, IMED, partial(UCB, sigma=1.0))
+    family = "bernoulli" if which != 1 or rng.random() < 0.5 else "gaussian(0.5)"
+    agent: Any = kinds[which](2, family=family, rng=0)
+    for _ in range(2):
+        agent.tell(agent.ask(), 1.0)
+    if agent.result().guarantee is None:
+        return True
+    result = simulate({"policy": kinds[which]}, means, 8000, 12, family=family, rng=rng, checkpoints=[400, 8000])
+    early, late = result.mean[0]
+    gap = float(means[1] - means[0])
+    if which == 4:
+        bounds = [8 * math.log(t) / gap + (1 + math.pi**2 / 3) * gap for t in (400, 8000)]
+        return bool(early > bounds[0] or late > bounds[1])
+    constant = gap / _divergence(as_family(family), float(means[0]), float(means[1]))
+    return bool(late - early > 2 * constant * math.log(20))
+
+
+def worst_case_is_worse(rng: Rng) -> bool:
+    """MOSS and KL-UCB++ where the square root of K T is hardest to keep: gaps of its order; mean of 30 runs."""
+    n, horizon = int(rng.integers(2, 8)), 2000
+    family = str(rng.choice(["bernoulli", "gaussian(0.5)"]))
+    means = np.full(n, 0.5)
+    means[0] += float(rng.uniform(0.5, 3)) * math.sqrt(n / horizon)
+    kind = (MOSS, KLUCBpp)[int(rng.integers(2))]
+    result = simulate({"policy": partial(kind, horizon=horizon)}, means, horizon, 30, family=family, rng=rng, checkpoints=[horizon])
+    return bool(result.mean[0, -1] > 2 * math.sqrt(n * horizon) * 0.5 * 2)
+
+
+def lower_bound_is_beaten(rng: Rng) -> bool:
+    """T*: no proportions of draws have more evidence against every alternative, by divergences written out; runs are not shorter."""
+    family = as_family(str(rng.choice(["bernoulli", "gaussian(0.5)", "poisson", "exponential"])))
+    n, delta = int(rng.integers(2, 5)), float(rng.choice([0.01, 0.1, 0.3]))
+    means = rng.uniform(0.1, 0.9, n)
+    means[0] = means.max() + 0.1 if family.name != "bernoulli" else min(0.98, means.max() + 0.05)
+    bound = oracle_weights(means, family)
+    least = (1 - 2 * delta) * math.log((1 - delta) / delta)  # kl(delta, 1 - delta)
+    if bound.guarantee is None or abs(float(bound.lower_bound(delta)) - float(bound.guarantee) * least) > 1e-9 * bound.T_star:
+        return True
+    for weights in (bound.weights, 0.9 * bound.weights + 0.1 * rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n))):
+        evidence = math.inf
+        for rival in range(1, n):  # the two arms meet at their weighted mean, where the evidence is least
+            share = weights[0] + weights[rival]
+            middle = float((weights[0] * means[0] + weights[rival] * means[rival]) / share)
+            costs = [weights[a] * _divergence(family, float(means[a]), middle) for a in (0, rival)]
+            evidence = min(evidence, float(sum(costs)))
+        if evidence * float(bound.guarantee) > 1 + 1e-4:
+            return True
+        if weights is bound.weights and abs(evidence * float(bound.guarantee) - 1) > 1e-4:
+            return True
+    if rng.random() < 0.2:
+        result = simulate_identification({"track": DTracking}, means, delta, n_replicates=10, max_steps=20_000, family=family, rng=rng)
+        spread = float(result.stopping_time.std()) / math.sqrt(10)
+        return result.guarantee.level != bound.lower_bound(delta) or result.mean[0] + 5 * spread < result.guarantee.level
+    return False
+
+
+def bound_of_one_answer_holds_for_several(rng: Rng) -> bool:
+    """Two equal arms, epsilon > 0: a sequential ratio test of the sign of the difference is right with probability 1 - delta on every
+    instance, and takes fewer draws than T* kl(delta, 1 - delta). No answer may state that bound: only the asymptotic one is true."""
+    epsilon, delta = float(rng.uniform(0.3, 0.6)), 0.2
+    answer = oracle_weights([0.0, 0.0], "gaussian", epsilon)
+    played = simulate_identification({"track": DTracking}, [0.0, 0.0], delta, epsilon, 2, 2000, family="gaussian", rng=rng)
+    goal, pairs = math.log((1 - delta) / delta), []
+    for _ in range(40):
+        walk = np.cumsum(epsilon * (rng.standard_normal(4000) - rng.standard_normal(4000)))
+        pairs.append(1 + int(np.argmax(np.abs(walk) >= goal)))
+    draws = 2 * float(np.mean(pairs))
+    for promise in (answer.guarantee, played.guarantee):
+        if promise is None:
+            return True
+        finite = "o(1)" not in promise.statement
+        if finite and draws < answer.T_star * (1 - 2 * delta) * goal:
+            return True
+    return False
+
+
+_NAMED = ("IdentificationReport", "Recommendation")
 
 CLAIMS = (
-    Claim("delta-correct", "identification names a wrong arm with probability at most delta", names_the_best_arm, level=_DELTA),
-    Claim("epsilon-best", "the arm named is within epsilon of the best", names_a_good_arm, level=_DELTA),
-    Claim("level-sets", "level sets and minimum tests are wrong with probability at most delta", level_sets_are_right, level=_DELTA),
     Claim(
-        "anytime-type-1", "a test watched at every trial rejects equal arms with probability at most alpha",
-        watched_test_rejects_equal_arms, level=_DELTA, slack=0.02,
+        "delta-correct", "identification names a wrong arm with probability at most delta", names_the_best_arm, level=_DELTA,
+        covers=_NAMED,
+    ),
+    Claim("epsilon-best", "the arm named is within epsilon of the best", names_a_good_arm, level=_DELTA, covers=_NAMED),
+    Claim(
+        "level-sets", "level sets and minimum tests are wrong with probability at most delta", level_sets_are_right,
+        level=_DELTA, covers=("Recommendation",),
     ),
     Claim(
-        "adaptive-type-1", "so does an adaptive trial with late outcomes", adaptive_trial_rejects_equal_arms, level=_DELTA, slack=0.02
+        "anytime-type-1", "a test watched at every trial rejects equal arms with probability at most alpha",
+        watched_test_rejects_equal_arms, level=_DELTA, slack=0.02, covers=("ABTestPlan", "ABTestResult"),
+    ),
+    Claim(
+        "adaptive-type-1", "so does an adaptive trial with late outcomes", adaptive_trial_rejects_equal_arms, level=_DELTA,
+        slack=0.02, covers=("ABTestResult",),
+    ),
+    Claim(
+        "ab-test", "so does the test of given data: 0 and 1, numbers, words, totals, several arms, one side",
+        data_reject_a_true_hypothesis, level=_DELTA, covers=("ABTestResult",),
     ),
     Claim("intervals", "confidence sequences of means and effects hold at all times together", intervals_miss, level=_DELTA),
     Claim("oracle-weights", "no proportions of draws are better than the oracle's", oracle_is_beaten),
+    Claim(
+        "lower-bound", "the characteristic time is that of the definition, and no run ends before its bound on average",
+        lower_bound_is_beaten, covers=("OracleWeights", "IdentificationResult"),
+    ),
+    Claim(
+        "several-answers", "where several arms are right answers, a strategy beats the bound of a single one",
+        bound_of_one_answer_holds_for_several, covers=("OracleWeights", "IdentificationResult"),
+    ),
+    Claim("regret-constant", "the constant of Lai and Robbins is that of the definition", constant_is_wrong, covers=("RegretResult",)),
+    Claim(
+        "regret-growth", "the regret of policies with a theorem grows by at most twice c(mu) ln T, that of UCB1 stays below its bound",
+        growth_beats_the_theorem, covers=("PolicyResult",),
+    ),
+    Claim(
+        "regret-worst-case", "the regret of MOSS and KL-UCB++ is at most its constant times the root of K T", worst_case_is_worse,
+        covers=("PolicyResult",),
+    ),
     Claim("one-definition", "live use and simulation draw the same arms", live_differs_from_simulation),
     Claim("states", "an agent read from its state goes on as if nothing had happened", restored_agent_differs),
-    Claim("missing-mass", "what the experts have missed is below its bound at all times", more_is_missing, level=_DELTA),
-    Claim("graph-regret", "the regret on a graph is below the bound computed along the run", regret_exceeds_its_bound, level=_DELTA),
-    Claim("graph-best-node", "the node named is the best with probability at least 1 - delta", wrong_node_is_named, level=_DELTA),
-    Claim("certified-gap", "the maximum is at most the value found plus the certificate", certificate_is_broken),
     Claim(
-        "pac-optimum", "the point found is within epsilon of the maximum with probability at least 1 - delta",
-        answer_is_worse_than_epsilon, level=_DELTA,
+        "missing-mass", "what the experts have missed is below its bound at all times", more_is_missing, level=_DELTA,
+        covers=("DiscoveryResult",),
+    ),
+    Claim(
+        "graph-regret", "the regret on a graph is below the bound computed along the run", regret_exceeds_its_bound, level=_DELTA,
+        covers=("PolicyResult",),
+    ),
+    Claim(
+        "graph-elimination", "the best node of a graph is among those still in play", best_node_is_dropped, level=_DELTA,
+        covers=("Recommendation", "PolicyResult"),
+    ),
+    Claim(
+        "graph-best-node", "the node named is the best with probability at least 1 - delta", wrong_node_is_named, level=_DELTA,
+        covers=("Recommendation",),
+    ),
+    Claim("certified-gap", "the maximum is at most the value found plus the certificate", certificate_is_broken, covers=("OptimizeResult",)),
+    Claim(
+        "pac-optimum", "the point found is within the gap stated of the maximum with probability at least 1 - delta",
+        answer_is_worse_than_epsilon, level=_DELTA, covers=("OptimizeResult",),
     ),
 )  # fmt: skip
