@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.claim import Claim
-from ._evidence_kernels import profile, trial_until
+from . import planning
 from ._weights_kernels import pair_cost
 from .abtest import ABTestResult, ab_test
 from .agent import Agent
@@ -19,7 +19,7 @@ from .clinical import ThompsonTrial
 from .complexity import oracle_weights
 from .discovery import GoodUCB, discover
 from .environment import Arms, run
-from .families import Family, as_family, mixture_log_regret
+from .families import Family, as_family
 from .graph import laplacian, smoothness
 from .graph_identification import SpectralTaS
 from .graph_regret import SpectralEliminator, SpectralUCB
@@ -38,10 +38,9 @@ from .identification import (
 )
 from .identification_simulation import play_compiled as play_identification
 from .identification_simulation import simulate_identification
-from .intervals import confidence_sequence
+from .intervals import confidence_sequence, effect_interval
 from .levelsets import LevelSet, MinimumTest
 from .maximize import maximize
-from .planning import plan_ab_test
 from .policies import IMED, KLUCB, MOSS, UCB, BayesUCB, EmpiricalKLUCB, KLUCBpp, Thompson
 from .runningtest import ABTest
 from .simulation import play_compiled, replicate_streams, simulate
@@ -58,7 +57,7 @@ def _instance(rng: Rng, names: tuple[str, ...]) -> tuple[Family, np.ndarray]:
     family = as_family(str(rng.choice(names)))
     n = int(rng.integers(2, 5))
     means = np.sort(rng.uniform(0.15, 0.6, n))[::-1]
-    means[0] = means[1] + rng.uniform(0.12, 0.3)
+    means[0] = means[1] + rng.uniform(0.03, 0.2)
     return family, means * (2.0 if family.name in ("exponential", "poisson") else 1.0)
 
 
@@ -88,7 +87,8 @@ def names_the_best_arm(rng: Rng) -> bool:
 
 def names_a_good_arm(rng: Rng) -> bool:
     """Answers within epsilon of the best, several of them right."""
-    means, epsilon = rng.uniform(0.2, 0.8, 4), 0.15
+    means, epsilon = rng.uniform(0.2, 0.4, 4), 0.15
+    means[int(rng.integers(4))] = means.max() + epsilon + rng.uniform(-0.02, 0.05)
     kind = (DTracking, StickyTrackAndStop, KLLUCB, ChernoffRacing)[int(rng.integers(4))]
     agent: IdentificationAgent = kind(4, delta=_DELTA, epsilon=epsilon, rng=rng)
     keys = rng.integers(0, 2**63, 4, dtype=np.uint64)
@@ -99,13 +99,13 @@ def names_a_good_arm(rng: Rng) -> bool:
 
 def level_sets_are_right(rng: Rng) -> bool:
     """The arms above a threshold, and whether one is below it; few draws settle what is far from it, so errors come early."""
-    means = np.array([0.5 + sign * rng.uniform(0.03, 0.3) for sign in rng.choice([-1, 1], 3)])
+    means = np.array([0.5 + sign * rng.uniform(0.03, 0.25) for sign in rng.choice([-1, 1], 3)])
     world = Arms(means, rng=rng)
     if rng.random() < 0.5:
-        path = run(LevelSet(3, theta=0.5, delta=_DELTA, rng=rng), world, 2000)
+        path = run(LevelSet(3, theta=0.5, delta=_DELTA, rng=rng), world, 400)
         named = path.agent.recommend()
         return bool(named.guarantee and named.action != np.flatnonzero(means > 0.5).tolist())
-    path = run(MinimumTest(3, theta=0.5, delta=_DELTA, rng=rng), world, 2000)
+    path = run(MinimumTest(3, theta=0.5, delta=_DELTA, rng=rng), world, 400)
     named = path.agent.recommend()
     return bool(named.guarantee and named.action != bool((means < 0.5).any()))
 
@@ -115,11 +115,11 @@ def watched_test_rejects_equal_arms(rng: Rng) -> bool:
     p = rng.uniform(0.05, 0.95)
     if rng.random() < 0.4:
         sides = str(rng.choice(["two-sided", "greater"]))
-        plan = plan_ab_test(p, 1e-12, alpha=_DELTA, alternative=sides, n_replicates=1, max_n=4000, rng=rng)
+        plan = planning.plan_ab_test(p, 1e-12, alpha=_DELTA, alternative=sides, n_replicates=1, max_n=4000, rng=rng)
         return plan.rejected > 0
     share = float(rng.choice([0.0, 0.5, rng.uniform(0.1, 0.9)]))
     key = np.uint64(rng.integers(2**63))
-    return bool(trial_until(np.array([p, p]), share, 0.1, _DELTA, bool(rng.random() < 0.5), key, 4000)[1])
+    return bool(planning.trial_until(np.array([p, p]), share, 0.1, _DELTA, bool(rng.random() < 0.5), key, 4000)[1])
 
 
 def data_reject_a_true_hypothesis(rng: Rng) -> bool:
@@ -171,7 +171,7 @@ def adaptive_trial_rejects_equal_arms(rng: Rng) -> bool:
 
 
 def intervals_miss(rng: Rng) -> bool:
-    """Confidence sequence of a mean, or of an effect, at any of 400 times."""
+    """Confidence sequence of a mean, at any of 400 times, or of an effect, at any of 25."""
     n = np.arange(1, 401)
     if rng.random() < 0.5:
         kind = str(rng.choice(["bernoulli", "bounded", "poisson", "exponential", "gaussian"]))
@@ -190,9 +190,12 @@ def intervals_miss(rng: Rng) -> bool:
     a, b = np.cumsum(rng.random(400) < p), np.cumsum(rng.random(400) < q)
     effect = int(rng.integers(3))
     truth = (q - p, q / p, q * (1 - p) / (p * (1 - q)))[effect]
-    level = -math.log(_DELTA) + mixture_log_regret(a, n) + mixture_log_regret(b, n)
-    cost = [profile(effect, truth, float(m), a[m - 1] / m, float(m), b[m - 1] / m) for m in n]
-    return bool((np.array(cost) > level).any())
+    name = ("difference", "ratio", "odds-ratio")[effect]
+    for m in np.unique(np.geomspace(2, 400, 25).astype(int)):
+        low, high = effect_interval((float(a[m - 1]), int(m)), (float(b[m - 1]), int(m)), _DELTA, name)
+        if not low <= truth <= high:
+            return True
+    return False
 
 
 def oracle_is_beaten(rng: Rng) -> bool:
@@ -314,9 +317,9 @@ def wrong_node_is_named(rng: Rng) -> bool:
     """SpectralTaS on means at the edge of the model."""
     W, mu = _smooth(rng, 5)
     gap = np.sort(mu)[-1] - np.sort(mu)[-2]
-    mu = mu / max(gap, 1e-3) * 0.3
+    mu = mu / max(gap, 1e-3) * 0.6
     agent = SpectralTaS(W, R=max(smoothness(mu, W), 1e-6), family="gaussian(0.5)", delta=_DELTA, rng=rng)
-    while not agent.should_stop and agent.t < 150:
+    while not agent.should_stop and agent.t < 80:
         arm = agent.ask()
         agent.tell(arm, mu[arm] + 0.5 * rng.standard_normal())
     if not agent.should_stop:
@@ -405,39 +408,47 @@ def constant_is_wrong(rng: Rng) -> bool:
 
 
 def growth_beats_the_theorem(rng: Rng) -> bool:
-    """Regret from T = 400 to 8000, mean of 12 runs, against twice what c(mu) ln T grows by; UCB against its bound at all times.
+    """Regret at T = 8000, mean of 12 runs, against the theorem of the policy, with room for its o(1).
 
-    Twice, since the theorem has 1 + o(1): the level of KL-UCB with c = 3 is ln t + 3 ln ln t, and grows by 1.4 times as much here.
+    With c = 3 KL-UCB explores as far as ln t + 3 ln ln t; for the others the growth since T = 400 is compared with c(mu) ln 20.
     """
     low = float(rng.uniform(0.2, 0.4))
     means = np.array([low, low + float(rng.uniform(0.25, 0.4))])
     which = int(rng.integers(5))
     kinds = (partial(KLUCB, c=3), partial(KLUCBpp, horizon=8000), Thompson, IMED, partial(UCB, sigma=1.0))
-    family = "bernoulli" if which != 1 or rng.random() < 0.5 else "gaussian(0.5)"
-    agent: Any = kinds[which](2, family=family, rng=0)
-    for _ in range(2):
-        agent.tell(agent.ask(), 1.0)
-    if agent.result().guarantee is None:
+    family = "gaussian(0.5)" if which < 2 and rng.random() < 0.5 else "bernoulli"
+    if not _has_a_theorem(kinds[which](2, family=family, rng=0)):
         return True
     result = simulate({"policy": kinds[which]}, means, 8000, 12, family=family, rng=rng, checkpoints=[400, 8000])
     early, late = result.mean[0]
     gap = float(means[1] - means[0])
-    if which == 4:
+    if which == 4:  # at all times
         bounds = [8 * math.log(t) / gap + (1 + math.pi**2 / 3) * gap for t in (400, 8000)]
         return bool(early > bounds[0] or late > bounds[1])
     constant = gap / _divergence(as_family(family), float(means[0]), float(means[1]))
-    return bool(late - early > 2 * constant * math.log(20))
+    if which == 0:
+        return bool(late > 1.2 * constant * (math.log(8000) + 3 * math.log(math.log(8000))))
+    return bool(late - early > 1.6 * constant * math.log(20))
+
+
+def _has_a_theorem(agent: Any) -> bool:
+    for _ in range(2):
+        agent.tell(agent.ask(), 1.0)
+    return agent.result().guarantee is not None
 
 
 def worst_case_is_worse(rng: Rng) -> bool:
-    """MOSS and KL-UCB++ where the square root of K T is hardest to keep: gaps of its order; mean of 30 runs."""
+    """MOSS and KL-UCB++ where the root of K T is hardest to keep: gaps of its order; the mean of 30 runs, with the constant 1.5 and the
+    largest standard deviation of a reward as the unit."""
     n, horizon = int(rng.integers(2, 8)), 2000
-    family = str(rng.choice(["bernoulli", "gaussian(0.5)"]))
+    family, unit = (("bernoulli", 0.5), ("gaussian(2)", 2.0))[int(rng.integers(2))]
     means = np.full(n, 0.5)
-    means[0] += float(rng.uniform(0.5, 3)) * math.sqrt(n / horizon)
-    kind = (MOSS, KLUCBpp)[int(rng.integers(2))]
-    result = simulate({"policy": partial(kind, horizon=horizon)}, means, horizon, 30, family=family, rng=rng, checkpoints=[horizon])
-    return bool(result.mean[0, -1] > 2 * math.sqrt(n * horizon) * 0.5 * 2)
+    means[0] += float(rng.uniform(1, 4)) * math.sqrt(n / horizon) * unit
+    kind = partial((MOSS, KLUCBpp)[int(rng.integers(2))], horizon=horizon)
+    if not _has_a_theorem(kind(n, family=family, rng=0)):
+        return True
+    result = simulate({"policy": kind}, means, horizon, 30, family=family, rng=rng, checkpoints=[horizon])
+    return bool(result.mean[0, -1] > 1.5 * unit * math.sqrt(n * horizon))
 
 
 def lower_bound_is_beaten(rng: Rng) -> bool:
@@ -524,11 +535,11 @@ CLAIMS = (
     ),
     Claim("regret-constant", "the constant of Lai and Robbins is that of the definition", constant_is_wrong, covers=("RegretResult",)),
     Claim(
-        "regret-growth", "the regret of policies with a theorem grows by at most twice c(mu) ln T, that of UCB1 stays below its bound",
-        growth_beats_the_theorem, covers=("PolicyResult",),
+        "regret-growth", "the regret of policies with a theorem grows as c(mu) ln T, with some room; that of UCB1 stays below its bound",
+        growth_beats_the_theorem, level=0.05, covers=("PolicyResult",),
     ),
     Claim(
-        "regret-worst-case", "the regret of MOSS and KL-UCB++ is at most its constant times the root of K T", worst_case_is_worse,
+        "regret-worst-case", "the regret of MOSS and KL-UCB++ is at most 1.5 times the root of K T, in standard deviations of a reward", worst_case_is_worse,
         covers=("PolicyResult",),
     ),
     Claim("one-definition", "live use and simulation draw the same arms", live_differs_from_simulation),
