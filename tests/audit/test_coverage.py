@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 
 import pytest
+
 from ailys.audit.runner import all_claims
 from ailys.core.answer import Answer
 from ailys.domains import DOMAINS

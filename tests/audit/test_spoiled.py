@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 
 import pytest
+
 from ailys.audit.runner import all_claims
 from ailys.core.claim import check_claim
 from ailys.domains import DOMAINS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 import ailys.butterfly.factorization as factorization
 import ailys.butterfly.factorize as factorize
 import ailys.butterfly.operator as operator
@@ -12,7 +14,6 @@ import ailys.butterfly.refine as refine
 import ailys.butterfly.search as search
 import ailys.butterfly.storage as storage
 import ailys.butterfly.weights as weights
-import numpy as np
 
 Answer = factorization.ButterflyFactorization
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 import ailys.compression.plan as plan
 import ailys.compression.replacement as replacement
 import ailys.compression.report as report
 import ailys.compression.storage as storage
-import pytest
 
 
 def best_layer_speaks_for_all(monkeypatch):

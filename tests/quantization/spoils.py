@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 import ailys.quantization.chain as chain
 import ailys.quantization.module as module
 import ailys.quantization.packing as packing
@@ -15,7 +17,6 @@ import ailys.quantization.precision as precision
 import ailys.quantization.rank_one as rank_one
 import ailys.quantization.steps as steps
 import ailys.quantization.storage as storage
-import numpy as np
 
 
 def one_bit_less(monkeypatch):

@@ -129,7 +129,11 @@ def stated_guarantee_fails(rng: Rng) -> bool:
     planted = _member(rng, chain)
     A = _random_matrix(rng, chain).real
     if rng.random() < 0.5:
-        A = planted + 10 ** rng.uniform(-16, 0.3) * np.linalg.norm(planted) / np.linalg.norm(A) * A if A.any() else planted
+        A = (
+            planted + 10 ** rng.uniform(-16, 0.3) * np.linalg.norm(planted) / np.linalg.norm(A) * A
+            if A.any()
+            else planted
+        )
     peak = np.abs(A).max() or 1.0
     A, planted = A / peak, planted / peak
     w, v = np.ones(A.shape[0]), np.ones(A.shape[1])

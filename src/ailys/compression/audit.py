@@ -168,7 +168,10 @@ def output_errors_are_true(rng: Rng) -> bool:
             blocks = np.kron(np.eye(report.chain[-1].a), np.ones((report.chain[-1].c, report.chain[-1].c)))
             root = np.linalg.cholesky(moment * blocks)
             norm = float(np.linalg.norm(A @ root)) or 1.0
-            errors[report.name] = float(np.linalg.norm((A - X) @ root)) / norm, _rival(rng, A @ root / norm, report.chain)
+            errors[report.name] = (
+                float(np.linalg.norm((A - X) @ root)) / norm,
+                _rival(rng, A @ root / norm, report.chain),
+            )
         with _torch().no_grad():
             hidden = layer(_torch().from_numpy(hidden)).numpy()
     return not _within_the_guarantee(result.layers, result.guarantee, errors, 1e-5)

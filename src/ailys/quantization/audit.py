@@ -109,7 +109,11 @@ def rounding_entry_by_entry_is_better(rng: Rng) -> bool:
     naive = float(np.linalg.norm(A - np.outer(plain[0], plain[1].conj()))) / norm
     true = float(np.linalg.norm(A - answer.toarray())) / norm
     said = answer.guarantee.values
-    return abs(said["error"] - true) > 1e-12 or abs(said["error_rtn"] - naive) > 1e-12 or true > naive * (1 + 1e-12) + 1e-14
+    return (
+        abs(said["error"] - true) > 1e-12
+        or abs(said["error_rtn"] - naive) > 1e-12
+        or true > naive * (1 + 1e-12) + 1e-14
+    )
 
 
 def nobody_finds_better_codes(rng: Rng) -> bool:
@@ -175,7 +179,9 @@ def two_factors_are_optimal(rng: Rng) -> bool:
         return norm > 0
     fmt, (_, b, c, d), (_, _, _, d2) = FloatFormat(t), chain[0], chain[1]
     best = 0.0
-    for column in range(chain[0].a * c * d):  # each index between the factors is a pair of vectors, in places of its own
+    for column in range(
+        chain[0].a * c * d
+    ):  # each index between the factors is a pair of vectors, in places of its own
         ia, ic, id = np.unravel_index(column, (chain[0].a, c, d))
         ja, jb, jd = np.unravel_index(column, (chain[1].a, chain[1].b, d2))
         x, y = factors[0][ia, :, ic, id] / answer.scale, factors[1][ja, jb, :, jd]
