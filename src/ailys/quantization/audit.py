@@ -177,7 +177,7 @@ def two_factors_are_optimal(rng: Rng) -> bool:
     norm = float(np.linalg.norm(A))
     if norm == 0 or answer.guarantee is None or answer.excess is None:
         return norm > 0
-    fmt, (_, b, c, d), (_, _, _, d2) = FloatFormat(t), chain[0], chain[1]
+    fmt, (_, _, c, d), (_, _, _, d2) = FloatFormat(t), chain[0], chain[1]
     best = 0.0
     for column in range(
         chain[0].a * c * d
