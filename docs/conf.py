@@ -21,6 +21,7 @@ extensions = [
     "numpydoc",
     "mathml",  # docs/_ext: formulas that a browser draws by itself
     "measured",  # docs/_ext: tables from docs/measured/*.json
+    "claims",  # docs/_ext: the table of all claims of the audit
 ]
 exclude_patterns = ["_build", "_generated", "_templates", "_ext"]
 templates_path = ["_templates"]

@@ -190,7 +190,8 @@ def complexity(
     target = _target(plot, force)
     answer = oracle_weights(_numbers(means, "--means"), family, epsilon)
     _draw(target, answer.plot)
-    show(answer, as_json, **{f"draws_at_least_at_delta_{delta:g}": answer.lower_bound(delta)})
+    bound = "draws_at_least" if answer.n_right == 1 else "draws_at_least_asymptotically"
+    show(answer, as_json, **{f"{bound}_at_delta_{delta:g}": answer.lower_bound(delta)})
 
 
 @app.command()
