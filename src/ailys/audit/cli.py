@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.console import Exit, Json, SeedOption, print_json, progress, show_table, warn
+from ..core.console import Exit, Json, SeedOption, check_jobs, print_json, progress, show_table, warn
 
 app = typer.Typer(add_completion=False)
 
@@ -22,8 +22,7 @@ def audit(
     from . import all_claims
     from . import audit as run_audit
 
-    if jobs == 0:
-        raise ValueError("--jobs must be a number of workers, or -1 for all cores; got 0")
+    check_jobs(jobs)
     claims = all_claims(domains or [])
     verdicts = []
     with progress(silent=as_json) as display:
