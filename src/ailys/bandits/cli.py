@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(trial_app, name="trial", help="A trial over weeks: assign, record, look, in one state file.")
 
-_MOST = 1_000_000_000  # draws, runs, requests: what is above was mistyped
+_MOST, _MOST_RUNS = 1_000_000_000, 10_000_000  # draws and requests, and runs: what is above was mistyped
 
 Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the result (.png, .svg, .pdf).")]
 Means = Annotated[str, typer.Option("--means", help="Means of the arms, separated by commas.")]
@@ -81,7 +81,7 @@ def plan(
     alpha: Alpha = 0.05,
     power: Annotated[float, typer.Option("--power", help="Power of the fixed test.")] = 0.8,
     alternative: Alternative = "two-sided",
-    replicates: Annotated[int, typer.Option("--replicates", min=1, max=_MOST, help="Simulated tests.")] = 400,
+    replicates: Annotated[int, typer.Option("--replicates", min=1, max=_MOST_RUNS, help="Simulated tests.")] = 400,
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
@@ -98,7 +98,7 @@ def simulate(
         list[str], typer.Option("--policy", help=f"Any of {', '.join(REGRET_POLICIES)}; repeat for several.")
     ],
     horizon: Annotated[int, typer.Option("--horizon", max=_MOST, help="Draws of a run.")] = 10_000,
-    replicates: Annotated[int, typer.Option("--replicates", max=_MOST, help="Runs of each policy.")] = 200,
+    replicates: Annotated[int, typer.Option("--replicates", max=_MOST_RUNS, help="Runs of each policy.")] = 200,
     family: FamilyOption = "bernoulli",
     jobs: Annotated[int, typer.Option("--jobs", help="Workers, as in joblib.")] = 1,
     seed: SeedOption = 0,
@@ -131,7 +131,7 @@ def identify(
     threshold: Annotated[
         str | None, typer.Option("--threshold", help="Stopping threshold; default: the cheapest proved one.")
     ] = None,
-    replicates: Annotated[int, typer.Option("--replicates", max=_MOST, help="Runs of each policy.")] = 100,
+    replicates: Annotated[int, typer.Option("--replicates", max=_MOST_RUNS, help="Runs of each policy.")] = 100,
     max_steps: Annotated[
         int, typer.Option("--max-steps", max=_MOST, help="Draws after which a run is given up.")
     ] = 1_000_000,
