@@ -132,6 +132,7 @@ def sections(results: dict[str, dict]) -> Iterator[str]:
 
 def numbers(docs: Path) -> str:
     """The whole page."""
+    docs = docs.resolve()
     results = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((docs / "measured").glob("*.json"))}
     targets = json.loads((docs / "targets.json").read_text("utf-8"))
     all_cells = cells(results)
