@@ -21,7 +21,6 @@ sys.path.insert(0, str(ROOT))
 
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-
 from tests.robustness.cases import all_cases, random_case, try_case  # noqa: E402
 from tests.robustness.discovery import lines, verbs  # noqa: E402
 
@@ -48,7 +47,13 @@ def campaign(verb, most, n_random):
     known = list(lines(verb))
     if known and n_random:
 
-        @settings(max_examples=n_random, database=None, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=n_random,
+            database=None,
+            derandomize=True,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
         @given(st.data())
         def at_random(data):
             attempt(random_case(data.draw, known))
@@ -83,7 +88,9 @@ def main():
             print(row, f"{time.perf_counter() - start:.0f} s", flush=True)
             order = [v.system for v in verbs()]
             table = sorted(rows.values(), key=lambda r: order.index(r["system"]) if r["system"] in order else 99)
-            RESULT.write_text(json.dumps({"python": platform.python_version(), "table": table}, indent=1) + "\n", "utf-8")
+            RESULT.write_text(
+                json.dumps({"python": platform.python_version(), "table": table}, indent=1) + "\n", "utf-8"
+            )
 
 
 if __name__ == "__main__":
