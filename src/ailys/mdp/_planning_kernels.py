@@ -1,0 +1,285 @@
+"""Compiled backups. One kernel serves the mean and the entropic risk: both are affine in what follows.
+
+A backup is ``V(s) = max_a c_i + m_i sum_j w_j V_next(n_j)`` over the rows ``i = s A + a``: the mean has
+``c`` = expected reward, ``m`` = discount, ``w`` = p; the entropic forms put ``exp(beta r)`` into m or w.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+# unsigned positions: Numba need not ask whether an index counts from the end
+_U4, _U8 = np.uint32, np.uint64
+_ONE = np.uint64(1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def backup(indptr, next_state, weight, const, factor, A, base, after, value, policy, absolute, relative, prefer, keep):  # type: ignore[no-untyped-def]
+    """One maximising backup of all states; ``base`` is the first row of the stage.
+
+    ``policy`` gets the lowest action within ``absolute + relative |Q|`` of being better, or the action of ``prefer``
+    where ``keep`` is true and no other is better than it by more.
+    """
+    i = _U8(base)
+    j = _U8(indptr[base])
+    for s in range(len(value)):
+        top, chosen, action = -np.inf, -np.inf, -1
+        if keep:
+            kept = _U8(base + s * A + prefer[s])
+            if indptr[kept] < indptr[kept + _ONE]:
+                q = 0.0
+                for k in range(indptr[kept], indptr[kept + _ONE]):
+                    q += weight[k] * after[_U4(next_state[k])]
+                action = prefer[s]
+                top = chosen = const[kept] + factor[kept] * q
+        for a in range(A):
+            high = _U8(indptr[i + _ONE])
+            if j < high:
+                q = 0.0
+                while j < high:
+                    q += weight[j] * after[_U4(next_state[j])]
+                    j += _ONE
+                q = const[i] + factor[i] * q
+                if q > top:
+                    top = q
+                if action < 0 or q > chosen + absolute + relative * abs(q):
+                    chosen, action = q, a
+            i += _ONE
+        value[s] = top
+        policy[s] = action
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sweep(indptr, next_state, prob, reward, discount, value, after):  # type: ignore[no-untyped-def]
+    """One sweep of the evaluation of a policy, one row a state, from ``value`` to ``after``.
+
+    Returns the smallest and the largest change.
+    """
+    least, most = np.inf, -np.inf
+    j = _U8(0)
+    for s in range(len(value)):
+        high = _U8(indptr[s + 1])
+        q = 0.0
+        while j < high:
+            q += prob[j] * value[_U4(next_state[j])]
+            j += _ONE
+        q = reward[s] + discount * q
+        change = q - value[s]
+        least, most = min(least, change), max(most, change)
+        after[s] = q
+    return least, most
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def span(before, after):  # type: ignore[no-untyped-def]
+    """Smallest and largest difference, and the largest modulus."""
+    least, most, size = np.inf, -np.inf, 0.0
+    for s in range(len(after)):
+        d = after[s] - before[s]
+        least, most, size = min(least, d), max(most, d), max(size, abs(after[s]))
+    return least, most, size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def affine_horizon(  # type: ignore[no-untyped-def]
+    indptr,
+    next_state,
+    weight,
+    const,
+    factor,
+    S,
+    A,
+    stages,
+    H,
+    terminal,
+    rescale,
+    absolute,
+    relative,
+    prefer,
+    keep,
+    table,
+    policy,
+):  # type: ignore[no-untyped-def]
+    """H backups from the end. ``table`` is (H + 1, S) to keep every value, or (2, S).
+
+    With ``rescale`` the values are divided by their largest modulus at each step. Returns the sum of the
+    logarithms of what was divided out, for every time.
+    """
+    logs = np.zeros(H + 1)
+    deep = len(table) > 2 or H == 1
+    table[H if deep else H % 2, :] = terminal
+    for h in range(H - 1, -1, -1):
+        at, after = (h, h + 1) if deep else (h % 2, (h + 1) % 2)
+        base = h * S * A if stages > 1 else 0
+        here = prefer[h] if keep else policy[h]
+        backup(
+            indptr,
+            next_state,
+            weight,
+            const,
+            factor,
+            A,
+            base,
+            table[after],
+            table[at],
+            policy[h],
+            absolute,
+            relative,
+            here,
+            keep,
+        )
+        logs[h] = logs[h + 1]
+        if rescale:
+            top = 0.0
+            for s in range(S):
+                top = max(top, abs(table[at, s]))
+            table[at] /= top
+            logs[h] += math.log(top)
+    return logs
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _certainty_equivalent(low, high, prob, reward, certain, row, next_state, after, beta, discount):  # type: ignore[no-untyped-def]
+    """``log sum_j p_j exp(beta x_j) / beta`` of ``x_j = r_j + discount V(n_j)``, for any beta."""
+    least, most, mean = np.inf, -np.inf, 0.0
+    for j in range(low, high):
+        x = (reward[row] if certain else reward[j]) + discount * after[next_state[j]]
+        least, most = min(least, x), max(most, x)
+        mean += prob[j] * x
+    if beta == 0.0 or least == most:
+        return mean
+    if beta == np.inf:
+        return most
+    if beta == -np.inf:
+        return least
+    total = 0.0
+    if abs(beta) * max(most - mean, mean - least) <= 0.5:
+        for j in range(low, high):
+            x = (reward[row] if certain else reward[j]) + discount * after[next_state[j]]
+            total += prob[j] * math.expm1(beta * (x - mean))
+        return mean + math.log1p(total) / beta
+    top = most if beta > 0.0 else least
+    for j in range(low, high):
+        x = (reward[row] if certain else reward[j]) + discount * after[next_state[j]]
+        total += prob[j] * math.exp(beta * (x - top))
+    return top + math.log(total) / beta
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def entropic_horizon(  # type: ignore[no-untyped-def]
+    indptr,
+    next_state,
+    prob,
+    reward,
+    certain,
+    S,
+    A,
+    stages,
+    H,
+    betas,
+    discount,
+    terminal,
+    tie,
+    prefer,
+    keep,
+    table,
+    policy,
+):  # type: ignore[no-untyped-def]
+    """H backups by row-wise logarithms of sums of exponentials, with one beta for each time."""
+    deep = len(table) > 2 or H == 1
+    table[H if deep else H % 2, :] = terminal
+    for h in range(H - 1, -1, -1):
+        at, after = (h, h + 1) if deep else (h % 2, (h + 1) % 2)
+        base = h * S * A if stages > 1 else 0
+        for s in range(S):
+            top, chosen, action = -np.inf, -np.inf, -1
+            for k in range(-1 if keep else 0, A):
+                a = prefer[h, s] if k < 0 else k
+                i = base + s * A + a
+                if indptr[i] == indptr[i + 1]:
+                    continue
+                q = _certainty_equivalent(
+                    indptr[i], indptr[i + 1], prob, reward, certain, i, next_state, table[after], betas[h], discount
+                )
+                top = max(top, q)
+                if action < 0 or q > chosen + tie * (1.0 + abs(q)):
+                    chosen, action = q, a
+            table[at, s] = top
+            policy[h, s] = action
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def entropic_chain(indptr, next_state, prob, reward, S, stages, H, beta):  # type: ignore[no-untyped-def]
+    """Value (H + 1, S) and tilted mean (H + 1, S) of a chain, by row-wise logarithms of sums of exponentials."""
+    value, tilted = np.zeros((H + 1, S)), np.zeros((H + 1, S))
+    for h in range(H - 1, -1, -1):
+        base = h * S if stages > 1 else 0
+        for s in range(S):
+            low, high = indptr[base + s], indptr[base + s + 1]
+            v = _certainty_equivalent(low, high, prob, reward, False, 0, next_state, value[h + 1], beta, 1.0)
+            total, mean = 0.0, 0.0
+            for j in range(low, high):
+                x = reward[j] + value[h + 1, next_state[j]]
+                if beta == 0.0:
+                    tilt = 1.0
+                elif math.isinf(beta):  # all the mass on the extreme outcomes
+                    tilt = 1.0 if x == v else 0.0
+                else:
+                    tilt = math.exp(beta * (x - v))
+                q = prob[j] * tilt
+                total += q
+                mean += q * (reward[j] + tilted[h + 1, next_state[j]])
+            value[h, s] = v
+            tilted[h, s] = mean / total
+    return value, tilted
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def extract(indptr, next_state, prob, rows):  # type: ignore[no-untyped-def]
+    """The rows given, laid out one after the other."""
+    begin = np.zeros(len(rows) + 1, np.int64)
+    for s in range(len(rows)):
+        begin[s + 1] = begin[s] + indptr[rows[s] + 1] - indptr[rows[s]]
+    states, mass = np.empty(begin[-1], next_state.dtype), np.empty(begin[-1])
+    for s in range(len(rows)):
+        low = indptr[rows[s]]
+        for j in range(begin[s + 1] - begin[s]):
+            states[begin[s] + j] = next_state[low + j]
+            mass[begin[s] + j] = prob[low + j]
+    return begin, states, mass
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def action_values(indptr, next_state, prob, reward, certain, S, A, stages, beta, value, tilted):  # type: ignore[no-untyped-def]
+    """Entropic risk and tilted mean (H, S, A) of each action followed by the chain of ``value`` and ``tilted`` (H + 1, S).
+
+    Forbidden actions get -inf.
+    """
+    H = len(value) - 1
+    q, mean = np.full((H, S, A), -np.inf), np.full((H, S, A), -np.inf)
+    for h in range(H):
+        for s in range(S):
+            for a in range(A):
+                i = ((h if stages > 1 else 0) * S + s) * A + a
+                low, high = indptr[i], indptr[i + 1]
+                if low == high:
+                    continue
+                v = _certainty_equivalent(low, high, prob, reward, certain, i, next_state, value[h + 1], beta, 1.0)
+                total, t = 0.0, 0.0
+                for j in range(low, high):
+                    r = reward[i] if certain else reward[j]
+                    x = r + value[h + 1, next_state[j]]
+                    if beta == 0.0:
+                        tilt = 1.0
+                    elif math.isinf(beta):
+                        tilt = 1.0 if x == v else 0.0
+                    else:
+                        tilt = math.exp(beta * (x - v))
+                    total += prob[j] * tilt
+                    t += prob[j] * tilt * (r + tilted[h + 1, next_state[j]])
+                q[h, s, a] = v
+                mean[h, s, a] = t / total
+    return q, mean

@@ -1,0 +1,94 @@
+"""The commands: what they print, what they write, how they refuse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ailys.mdp import TabularMDP, solve
+from ailys.mdp.envs import Cliff
+from ailys.mdp.files import load_mdp, save_mdp
+
+TABLE = "s,a,s_next,p,r\n0,0,0,1,0.2\n0,1,0,0.5,1\n0,1,0,0.5,-0.5\n"
+
+
+def run(*words, cwd=None):
+    done = subprocess.run(
+        [sys.executable, "-m", "ailys", "mdp", *map(str, words)], capture_output=True, text=True, cwd=cwd
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def table(tmp_path):
+    (tmp_path / "t.csv").write_text(TABLE)
+    return tmp_path / "t.csv"
+
+
+def test_a_csv_is_solved_for_its_tail(table):
+    done = run("solve", table, "--horizon", 2, "--risk", "threshold", "--threshold", 0.5, "--method", "exact", "--json")
+    report = json.loads(done.stdout)
+    assert report["value"] == 0.75
+    assert report["guarantee"]["kind"] == "optimal"
+
+
+def test_a_policy_is_written_and_evaluated(tmp_path):
+    done = run("solve", "env:FrozenLake-v1", "--out", "p", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["written"] == "p.npy"
+    assert run("solve", "env:FrozenLake-v1", "--out", "p", cwd=tmp_path).returncode == 2  # nothing is overwritten
+    done = run("evaluate", "env:FrozenLake-v1", "p.npy", "--json", "--plot", "law.svg", cwd=tmp_path)
+    assert json.loads(done.stdout)["mean"] == pytest.approx(0.7441902878, abs=1e-9)
+    assert (tmp_path / "law.svg").stat().st_size > 1000
+
+
+def test_the_front_and_the_cliff_are_shown(tmp_path):
+    report = json.loads(run("front", "env:ailys/Cliff-v0", "--epsilon", 1, "--json").stdout)
+    assert report["certificate"] <= 1
+    assert report["segments"][0]["beta_lo"] == -0.3
+    done = run("cliff", "--beta", "-0.03", "--plot", tmp_path / "c.svg")
+    assert "↑ # # # # # # # # # # G" in done.stdout
+    assert (tmp_path / "c.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("solve", "nothing.csv"), "nothing.csv: no such file"),
+        (("solve", "t.csv"), "needs a horizon"),
+        (("solve", "t.csv", "--horizon", "2", "--risk", "entrm"), "needs --beta"),
+        (("solve", "t.csv", "--horizon", "2", "--risk", "greed"), "--risk must be one of"),
+        (("solve", "t.csv", "--horizon", "2", "--risk", "cvar", "--alpha", "0"), "alpha must lie in (0, 1]"),
+        (("solve", "bad.csv", "--horizon", "2"), "bad.csv: state 0, action 0: the probabilities sum to 0.9"),
+        (("solve", "word.csv", "--horizon", "2"), "word.csv: line 2"),
+        (("solve", "head.csv", "--horizon", "2"), "column 's_next' is missing"),
+        (("solve", "cut.npz"), "cut.npz: not a NumPy archive"),
+        (("solve", "env:CartPole-v1"), "no table P"),
+        (("solve", "env:Nothing-v0"), "env:Nothing-v0"),
+        (("front", "t.csv", "--horizon", "2", "--beta-min", "1", "--beta-max", "0"), "must not exceed"),
+        (("cliff", "--slip", "3"), "slip"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(tmp_path, words, sentence):
+    (tmp_path / "t.csv").write_text(TABLE)
+    (tmp_path / "bad.csv").write_text("s,a,s_next,p,r\n0,0,0,0.9,1\n")
+    (tmp_path / "word.csv").write_text("s,a,s_next,p,r\n0,0,zero,1,1\n")
+    (tmp_path / "head.csv").write_text("s,a,p,r\n0,0,1,1\n")
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04nothing")
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_saved_model_is_loaded_to_the_bit(tmp_path):
+    mdp = Cliff(rows=3, cols=4).to_mdp()
+    again = load_mdp(save_mdp(mdp, tmp_path / "m.npz"))
+    assert all(np.array_equal(getattr(mdp, x), getattr(again, x)) for x in ("indptr", "next_state", "prob", "reward"))
+    assert solve(again).start_value == solve(mdp).start_value
+    stages = TabularMDP.from_stages([mdp.replace(horizon=1)] * 3)
+    assert load_mdp(save_mdp(stages, tmp_path / "s.npz")).n_stages == 3
