@@ -140,6 +140,7 @@ def exponential_choice(
     *,
     unsafe_rng: Any = None,
     exact_distance: Callable[[int], Fraction] | None = None,
+    distance_error: float = 0.0,
 ) -> int:
     """The number of a bin drawn with probability proportional to ``weights[i] * exp(-eta * distances[i])``, exactly.
 
@@ -149,7 +150,8 @@ def exponential_choice(
     distances : (bins,) finite numbers
     eta : rate >= 0 (a decimal text, a fraction, or a number)
     unsafe_rng : generator or seed for research; the default is the operating system's source
-    exact_distance : the distance of a bin as a fraction, where ``distances`` are only its nearest doubles
+    exact_distance : the distance of a bin as a fraction, where ``distances`` are doubles near to it
+    distance_error : how far they may be from it
 
     Examples
     --------
@@ -162,7 +164,8 @@ def exponential_choice(
     nearest = int(np.flatnonzero(w > 0)[np.argmin(d[w > 0])])
     exponent = float(rate) * (d - d[nearest])
     # the exponent: two roundings of each distance and of their difference, one of eta, one of the product
-    spread = 6 * UNIT * float(rate) * (float(np.abs(d[exponent <= 708.0]).max()) + abs(float(d[nearest]))) + 1e-300
+    spread = 6 * UNIT * float(rate) * (float(np.abs(d[exponent <= 708.0]).max()) + abs(float(d[nearest])))
+    spread += 3 * float(rate) * distance_error + 1e-300
     values = w.astype(float) * exp_negative(np.maximum(exponent, 0.0))
     cumulative = np.cumsum(values)
     heaviest = float(w[nearest])
@@ -186,7 +189,9 @@ def exponential_choice(
 def _checked(weights: Any, distances: Any, eta: Any) -> tuple[np.ndarray, np.ndarray, Fraction]:
     w, d = np.asarray(weights), np.asarray(distances, dtype=float)
     if w.ndim != 1 or w.shape != d.shape or w.size == 0:
-        raise ValueError(f"weights and distances must be two lists of the same length; got shapes {w.shape} and {d.shape}")
+        raise ValueError(
+            f"weights and distances must be two lists of the same length; got shapes {w.shape} and {d.shape}"
+        )
     if w.dtype.kind not in "iuf":
         raise TypeError("weights must be numbers")
     if not (np.isfinite(w).all() and np.isfinite(d).all()) or (w < 0).any() or not (w > 0).any():
@@ -216,9 +221,7 @@ def interval_of_quantile(source: Source, edges: Sequence[Any] | np.ndarray, cent
         """Bound of the share of the weights outside the window (log2)."""
         if first == 0 and end == last:
             return -np.inf
-        gap = min(
-            float(centre - first) if first > 0 else np.inf, float(end - centre) if end < last else np.inf
-        )
+        gap = min(float(centre - first) if first > 0 else np.inf, float(end - centre) if end < last else np.inf)
         return (np.log2(float(whole)) - float(eta) * max(gap, 0.0) * 1.4426 - np.log2(total)) if total > 0 else np.inf
 
     reach = 60.0
@@ -252,7 +255,9 @@ def interval_of_quantile(source: Source, edges: Sequence[Any] | np.ndarray, cent
             log_total = float(mp.log(total, 2)) if total > 0 else -np.inf
             gaps = [float(centre - a)] if a > 0 else []
             gaps += [float(z - centre)] if z < last else []
-            missing = (np.log2(float(whole)) - float(eta) * max(min(gaps), 0.0) * 1.4426 - log_total) if gaps else -np.inf
+            missing = (
+                (np.log2(float(whole)) - float(eta) * max(min(gaps), 0.0) * 1.4426 - log_total) if gaps else -np.inf
+            )
             if missing < -(bits + 10):
                 break
             span = 2 * span if not np.isfinite(missing) else span + (missing + bits + 16) * 0.6932 + 1

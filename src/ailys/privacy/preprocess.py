@@ -11,7 +11,7 @@ import numpy as np
 from .lattice import Lattice
 from .noise import Source, exact_fraction
 
-__all__ = ["MISSING", "check_missing", "dither", "prepare"]
+__all__ = ["MISSING", "check_missing", "check_values", "dither", "prepare"]
 
 MISSING = ("error", "drop", "value")
 
@@ -37,6 +37,16 @@ def check_missing(
         raise ValueError(f"contributions must be a whole number >= 1; got {contributions!r}")
 
 
+def check_values(column: np.ndarray, missing: str, person: np.ndarray | None = None) -> None:
+    """Refuse a column that the mechanism could not take, before its budget is spent."""
+    if missing == "error" and not np.isfinite(column).all():
+        raise ValueError(
+            "the column has missing or infinite values; say missing='drop' or missing='value' with a public missing_value"
+        )
+    if person is not None and len(person) != len(column):
+        raise ValueError("the column of persons and the column of values must have the same length")
+
+
 def prepare(
     column: np.ndarray,
     lattice: Lattice,
@@ -50,12 +60,9 @@ def prepare(
 ) -> np.ndarray:
     """The lattice point of each record that counts, as int64 numbers of points."""
     check_missing(missing, missing_value, neighbours, contributions, person)
+    check_values(column, missing, person)
     absent = ~np.isfinite(column)
     if absent.any():
-        if missing == "error":
-            raise ValueError(
-                "the column has missing or infinite values; say missing='drop' or missing='value' with a public missing_value"
-            )
         if missing == "value":
             column = np.where(absent, float(missing_value), column)  # type: ignore[arg-type]
         else:
