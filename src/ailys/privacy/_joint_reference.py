@@ -39,9 +39,7 @@ class Constants:
 
 def two_sided_powers(first: int, last: int, ceiling: int, up: Any, down: Any, power: Sequence[Any]) -> list[Any]:
     """exp(-eta |i - c|) for first <= i <= last."""
-    return [
-        up * power[i - ceiling] if i >= ceiling else down * power[ceiling - 1 - i] for i in range(first, last + 1)
-    ]
+    return [up * power[i - ceiling] if i >= ceiling else down * power[ceiling - 1 - i] for i in range(first, last + 1)]
 
 
 def bridge(h: Sequence[Any], first: int, i: int, jump: int, left: Any, right: Any, power: Sequence[Any]) -> list[Any]:

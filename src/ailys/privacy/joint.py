@@ -212,7 +212,9 @@ class JointTables:
         cumulative = np.cumsum(rescale(*pair)) if len(pair[0]) else np.zeros(1)
         usable = cumulative[-1] > 0 and outside < -4
         error = 2.02 * (self.roundings + len(cumulative) + 4) * UNIT + 2 * 2.0**outside + 2.0**-100 if usable else 1.0
-        return choose(source, Bins(first, cumulative if usable else np.ones(1), error, self.complete and usable), refine)
+        return choose(
+            source, Bins(first, cumulative if usable else np.ones(1), error, self.complete and usable), refine
+        )
 
     # -- more digits -------------------------------------------------------------------------------
 
@@ -271,7 +273,9 @@ class JointTables:
         else:
             first = b.start[j]
             inside = b.start[j + 1] <= i <= b.stop[j + 1]
-            weights = bridge(tables.H[j], first, i, b.jump[j + 1], c.left[j + 1], c.right[j + 1], power) if inside else []
+            weights = (
+                bridge(tables.H[j], first, i, b.jump[j + 1], c.left[j + 1], c.right[j + 1], power) if inside else []
+            )
             quantiles, offset, factor = j + 1, abs(float(i - self.centres[j + 1])), 0.0
         if min(b.stop) == self.n and max(b.start) == 0:
             return first, weights, -math.inf
