@@ -15,39 +15,58 @@ Source: the papers cited in each module, and the pages "privacy" and "privacy-pr
 from __future__ import annotations
 
 from . import research
+from .auditing import AuditResult, audit, exact_epsilon, worst_pairs
+from .bounds import assouad_bound, fano_bound, le_cam_bound
 from .budget import PrivacySpent, compose, dp_to_zcdp, pld_epsilon, zcdp_to_dp
 from .counts import PrivateNumber, count, mean, sum
+from .density import PrivateDensity, density
 from .exponential import exponential_choice
-from .ledger import BudgetExceeded, Ledger, LedgerError
+from .histograms import PrivateHistogram, histogram
+from .ledger import BudgetExceeded, Ledger, LedgerError, LedgerReport
 from .noise import discrete_gaussian, discrete_laplace
 from .plan import QuantilePlan, plan_quantiles
+from .price import PriceOfPrivacy, price_of_privacy
 from .quantile import PrivateQuantiles, median, quantiles
 from .readers import Column
 from .release import ReleaseFailed, private_release
 
 __all__ = [
+    "AuditResult",
     "BudgetExceeded",
     "Column",
     "Ledger",
     "LedgerError",
+    "LedgerReport",
+    "PriceOfPrivacy",
     "PrivacySpent",
+    "PrivateDensity",
+    "PrivateHistogram",
     "PrivateNumber",
     "PrivateQuantiles",
     "QuantilePlan",
     "ReleaseFailed",
+    "assouad_bound",
+    "audit",
     "compose",
     "count",
+    "density",
     "discrete_gaussian",
     "discrete_laplace",
     "dp_to_zcdp",
+    "exact_epsilon",
     "exponential_choice",
+    "fano_bound",
+    "histogram",
+    "le_cam_bound",
     "mean",
     "median",
     "plan_quantiles",
     "pld_epsilon",
+    "price_of_privacy",
     "private_release",
     "quantiles",
     "research",
     "sum",
+    "worst_pairs",
     "zcdp_to_dp",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -92,6 +92,17 @@ class PrivacySpent(Answer):
             values={self.unit: float(self.amount), "delta": self.delta, "contributions": self.contributions},
             assumptions=("bounds, resolution and all other settings were chosen without looking at the data",),
             source=source,
+        )
+
+    def released(self, secure: bool) -> Guarantee:
+        """The guarantee of a release, which is void where the random numbers were seeded."""
+        promise = self.guarantee
+        return (
+            promise
+            if secure
+            else replace(
+                promise, statement="NOT for release: the random numbers were seeded; otherwise " + promise.statement
+            )
         )
 
     def facts(self) -> Mapping[str, Any]:

@@ -52,7 +52,7 @@ class PrivateNumber(Answer):
     @property
     def guarantee(self) -> Guarantee:
         """The privacy of the release."""
-        return self.privacy.guarantee
+        return self.privacy.released(self.secure)
 
     def facts(self) -> Mapping[str, Any]:
         """The released number and its interval."""
@@ -61,7 +61,7 @@ class PrivateNumber(Answer):
             **{
                 "confidence": self.confidence,
                 "noise_sd": self.noise_sd,
-                "privacy": self.privacy.facts(),
+                **self.privacy.facts(),
                 "secure": self.secure,
             },
         }

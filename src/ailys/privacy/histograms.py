@@ -45,7 +45,7 @@ class PrivateHistogram(Answer):
     @property
     def guarantee(self) -> Guarantee:
         """The privacy of the release."""
-        return self.privacy.guarantee
+        return self.privacy.released(self.secure)
 
     def facts(self) -> Mapping[str, Any]:
         """The counts by cell."""
@@ -53,7 +53,8 @@ class PrivateHistogram(Answer):
             **{"counts": self.counts.tolist(), "cells": list(self.cells)},
             "edges": None if self.edges is None else self.edges.tolist(),
             **{"half_width": self.half_width, "confidence": self.confidence, "noise_sd": self.noise_sd},
-            **{"privacy": self.privacy.facts(), "secure": self.secure},
+            **self.privacy.facts(),
+            "secure": self.secure,
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
