@@ -111,7 +111,7 @@ class _Problem:
     weight: Callable[[float], float] = _two_points  # the risk is at least this times the sum of errors
 
 
-def price_of_privacy(problem: str, n: int, epsilons: Sequence[float]) -> PriceOfPrivacy:
+def price_of_privacy(problem: str, n: int, epsilons: Sequence[float] | np.ndarray) -> PriceOfPrivacy:
     """Achieved risk and both lower bounds, for each budget.
 
     Parameters
