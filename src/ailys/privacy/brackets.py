@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -50,8 +51,9 @@ def lattice_slack(lattice: Lattice, levels: Sequence[Fraction], cost: Cost, alph
     return rank_bound(lattice.size, rate, alpha / 4)
 
 
+@lru_cache(maxsize=64)
 def simulated_slack(
-    method: str, n: int, lattice: Lattice, levels: Sequence[Fraction], cost: Cost, alpha: float
+    method: str, n: int, lattice: Lattice, levels: tuple[Fraction, ...], cost: Cost, alpha: float
 ) -> float:
     """The quantile of level 1 - alpha / 4 of the errors of a method with three times the levels, on uniform reference data."""
     from .plan import simulate_errors
@@ -59,6 +61,6 @@ def simulated_slack(
     spread = [max(Fraction(1, 2 * n + 2), Fraction(1, 200 * len(levels))) for _ in levels] if n else []
     wide = {q for p, s in zip(levels, spread, strict=True) for q in (p - s, p, p + s) if 0 < q < 1}
     chosen = tuple(sorted(wide)) or tuple(levels)
-    replicates = max(20, math.ceil(400 / (alpha * len(chosen))))
+    replicates = min(max(20, math.ceil(40 / (alpha * len(chosen)))), 300)
     errors, _ = simulate_errors(n, lattice, chosen, cost, replicates=replicates, rng=0, methods=(method,))
     return float(np.quantile(errors[method], 1 - alpha / 4, method="higher"))
