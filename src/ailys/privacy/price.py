@@ -53,9 +53,17 @@ class PriceOfPrivacy(Answer):
 
     @property
     def crossing(self) -> float | None:
-        """The largest epsilon at which privacy must cost: the private bound is above the other one."""
-        costly = self.epsilon[self.private_bound > self.nonprivate_bound]
-        return float(costly.max()) if costly.size else None
+        """The epsilon below which privacy must cost: there the private bound is above the other one."""
+        order = np.argsort(self.epsilon)
+        budget, excess = np.log(self.epsilon[order]), np.log(self.private_bound[order] / self.nonprivate_bound[order])
+        costly = np.flatnonzero(excess > 0)
+        if costly.size == 0:
+            return None
+        k = int(costly[-1])
+        if k == len(budget) - 1:
+            return float(self.epsilon.max())
+        share = excess[k] / (excess[k] - excess[k + 1])  # where the line between the two points crosses
+        return float(np.exp(budget[k] + share * (budget[k + 1] - budget[k])))
 
     def facts(self) -> Mapping[str, Any]:
         """The three curves."""
