@@ -46,7 +46,14 @@ def ailys_contestant(method):
     def make(bounds, resolution, p):
         def run(x, seed):
             return quantiles(
-                x, p, bounds=bounds, resolution=resolution, neighbours="add_remove", epsilon=EPSILON, method=method, n_hint=len(x)
+                x,
+                p,
+                bounds=bounds,
+                resolution=resolution,
+                neighbours="add_remove",
+                epsilon=EPSILON,
+                method=method,
+                n_hint=len(x),
             ).values
 
         return run
@@ -198,7 +205,11 @@ def test_quantiles(benchmark, case, contestant):
     benchmark.extra_info["value_error"] = float(np.mean([np.abs(v - truth).mean() for v in values]))
 
 
-SIZES = {"n = 10 000, m = 10": (10_000, 10), "n = 100 000, m = 10": (100_000, 10), "n = 1 000 000, m = 100": (1_000_000, 100)}
+SIZES = {
+    "n = 10 000, m = 10": (10_000, 10),
+    "n = 100 000, m = 10": (100_000, 10),
+    "n = 1 000 000, m = 100": (1_000_000, 100),
+}
 
 
 @CPU
@@ -219,5 +230,7 @@ def test_joint(benchmark, case, contestant):
 def test_plan_is_quick(benchmark):
     benchmark.group = "plan of 3 levels, 5 000 records: 20 runs of 6 methods"
     benchmark.pedantic(
-        lambda: plan_quantiles(3, 5000, bounds=(0, 365), resolution=1, epsilon=1, neighbours="replace"), rounds=3, warmup_rounds=1
+        lambda: plan_quantiles(3, 5000, bounds=(0, 365), resolution=1, epsilon=1, neighbours="replace"),
+        rounds=3,
+        warmup_rounds=1,
     )

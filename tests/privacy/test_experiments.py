@@ -45,8 +45,18 @@ TABLE = [
     (gauss(10_000), 10, GAUSS, {"indexp": 19.2, "recexp": 11.1, "jointexp": 5.7, "tree": 39}),
     (gauss(10_000), 100, GAUSS, {"indexp": 172, "recexp": 28.5, "jointexp": 18.4, "tree": 41}),
     (gauss(1000), 100, GAUSS, {"indexp": 211, "recexp": 23.2, "jointexp": 101, "tree": 38}),
-    (incomes(10_000), 10, {**INCOMES, "epsilon": 1}, {"indexp": 10.8, "recexp": 5.9, "jointexp": 1.5, "tree": 14, "histogram": 20}),
-    (incomes(10_000), 100, {**INCOMES, "epsilon": "0.1"}, {"indexp": 3296, "recexp": 221, "jointexp": 2809, "tree": 174, "histogram": 351}),
+    (
+        incomes(10_000),
+        10,
+        {**INCOMES, "epsilon": 1},
+        {"indexp": 10.8, "recexp": 5.9, "jointexp": 1.5, "tree": 14, "histogram": 20},
+    ),
+    (
+        incomes(10_000),
+        100,
+        {**INCOMES, "epsilon": "0.1"},
+        {"indexp": 3296, "recexp": 221, "jointexp": 2809, "tree": 174, "histogram": 351},
+    ),
     (stays(10_000), 10, STAYS, {"indexp": 1.6, "recexp": 0.39, "jointexp": 0.10, "tree": 0.36, "histogram": 0.08}),
     (stays(1000), 100, STAYS, {"indexp": 374, "recexp": 8.9, "jointexp": 225, "tree": 4.9, "histogram": 0.57}),
 ]
@@ -118,7 +128,13 @@ def test_the_error_of_jointexp_falls_as_one_over_n():
 @pytest.mark.slow
 def test_a_million_records_and_a_hundred_levels_take_less_than_a_second():
     x, p = np.random.default_rng(0).normal(0, 5, 10**6), np.arange(1, 101) / 101
-    options = {"bounds": (-100, 100), "resolution": "0.001", "neighbours": "replace", "epsilon": 1, "method": "jointexp"}
+    options = {
+        "bounds": (-100, 100),
+        "resolution": "0.001",
+        "neighbours": "replace",
+        "epsilon": 1,
+        "method": "jointexp",
+    }
     quantiles(x[:1000], p, **options)  # compilation
     best = np.inf
     for _ in range(3):

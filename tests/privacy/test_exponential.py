@@ -28,10 +28,19 @@ class Script(Source):
 
 def test_exponential_function_keeps_its_error_bound():
     rng = np.random.default_rng(0)
-    x = np.concatenate([[0.0, 1 / 64, 1.0, 707.99], rng.uniform(0, 707, 3000), rng.uniform(0, 1, 1000), 2.0 ** rng.uniform(-60, 9, 500)])
+    x = np.concatenate(
+        [
+            [0.0, 1 / 64, 1.0, 707.99],
+            rng.uniform(0, 707, 3000),
+            rng.uniform(0, 1, 1000),
+            2.0 ** rng.uniform(-60, 9, 500),
+        ]
+    )
     y = exp_negative(x)
     with mpmath.workprec(120):
-        worst = max(abs(mpmath.mpf(float(b)) / mpmath.exp(-mpmath.mpf(float(a))) - 1) for a, b in zip(x, y, strict=True))
+        worst = max(
+            abs(mpmath.mpf(float(b)) / mpmath.exp(-mpmath.mpf(float(a))) - 1) for a, b in zip(x, y, strict=True)
+        )
     assert worst < EXP_ROUNDINGS * UNIT
     assert exp_negative(np.array([708.0, 1e9])).tolist() == [0.0, 0.0]
 
@@ -71,7 +80,9 @@ def test_a_bin_that_doubles_cannot_see_is_reached_with_its_own_probability():
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), min_size=1, max_size=6).filter(lambda w: any(a for a, _ in w)),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), min_size=1, max_size=6).filter(
+        lambda w: any(a for a, _ in w)
+    ),
     st.integers(0, 2**64 - 1),
 )
 def test_choices_follow_the_exact_distribution_function(bins, word):

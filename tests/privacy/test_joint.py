@@ -80,7 +80,10 @@ def test_every_entry_is_within_the_proved_error_of_exact_arithmetic(root, seed):
         edges, start, stop, bands.first_ceiling, jump, *as_pair(c.first[0]), *as_pair(c.first[1]), *pairs(c.left), *pairs(c.right),
         *pairs(c.gap), pm, pe,
     )  # fmt: skip
-    bound = F(2 * len(power) + sum(8 * (int(z - a) + int(t) + 5) + 6 * (m + 2) for a, z, t in zip(start, stop, jump, strict=True)))
+    bound = F(
+        2 * len(power)
+        + sum(8 * (int(z - a) + int(t) + 5) + 6 * (m + 2) for a, z, t in zip(start, stop, jump, strict=True))
+    )
     for exact, tm, te in ((B, Bm, Be), (H, Hm, He)):
         for j, row in enumerate(exact):
             for k, value in enumerate(row):
@@ -125,7 +128,7 @@ def test_bands_leave_out_less_than_their_bound(reach, monkeypatch):
         part.reach = reach
         part._fill()
         lost = -math.expm1((part.log2_total - full.log2_total) * math.log(2))
-        assert 0 <= lost + 1e-12
+        assert lost + 1e-12 >= 0
         # the bound is relative to what the bands hold
         assert lost / (1 - lost) <= 2.0 ** part._outside(3, 0.0, part.log2_total, 0.0)
 

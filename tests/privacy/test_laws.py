@@ -30,9 +30,7 @@ def test_no_pair_of_neighbours_shows_more_than_epsilon(name, levels, neighbours)
 
 def test_the_loss_of_jointexp_is_nearly_all_of_epsilon():
     cost = Cost(F(1), None, "replace")
-    loss = max_loss(
-        lambda r: LAWS["jointexp"](edges_of(r, 0, 6), [F(1, 4), F(3, 4)], cost), range(6), 4, "replace"
-    )
+    loss = max_loss(lambda r: LAWS["jointexp"](edges_of(r, 0, 6), [F(1, 4), F(3, 4)], cost), range(6), 4, "replace")
     assert 0.85 < loss <= 1
 
 
@@ -133,7 +131,13 @@ def test_noise_of_histogram_and_tree_covers_the_largest_change(neighbours, monke
             for records in itertools.combinations_with_replacement(range(size), n):
                 scales.clear()
                 sums.clear()
-                method(random_source(0), np.array(records, dtype=np.int64), size, [F(1, 2)], Cost(epsilon, None, neighbours))
+                method(
+                    random_source(0),
+                    np.array(records, dtype=np.int64),
+                    size,
+                    [F(1, 2)],
+                    Cost(epsilon, None, neighbours),
+                )
                 levels = [np.bincount(np.array(records, dtype=np.int64), minlength=8)]
                 if method is from_tree:
                     while len(levels) < len(scales):
@@ -141,9 +145,14 @@ def test_noise_of_histogram_and_tree_covers_the_largest_change(neighbours, monke
                 nodes[records] = np.concatenate([x / float(s) for x, s in zip(levels, scales, strict=True)])
         worst = 0.0
         for r, s in itertools.combinations(nodes, 2):
-            a, b = np.bincount(r, minlength=size) if r else np.zeros(size), np.bincount(s, minlength=size) if s else np.zeros(size)
+            a, b = (
+                np.bincount(r, minlength=size) if r else np.zeros(size),
+                np.bincount(s, minlength=size) if s else np.zeros(size),
+            )
             change = np.abs(a - b).sum()
-            if (neighbours == "replace" and len(r) == len(s) and change == 2) or (neighbours == "add_remove" and change == 1):
+            if (neighbours == "replace" and len(r) == len(s) and change == 2) or (
+                neighbours == "add_remove" and change == 1
+            ):
                 worst = max(worst, np.abs(nodes[r] - nodes[s]).sum())
         assert 0.999 * float(epsilon) <= worst <= float(epsilon) * (1 + 1e-12)
 

@@ -19,7 +19,9 @@ METHODS = ("auto", "lattice", "indexp", "recexp", "jointexp", "tree", "histogram
 
 @pytest.mark.parametrize("neighbours", ["replace", "add_remove"])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("x", [[], [7.0], [5.0] * 40, [-1e300, 1e300], list(range(100))], ids=["empty", "one", "equal", "far", "range"])
+@pytest.mark.parametrize(
+    "x", [[], [7.0], [5.0] * 40, [-1e300, 1e300], list(range(100))], ids=["empty", "one", "equal", "far", "range"]
+)
 def test_every_method_answers_every_column(x, method, neighbours):
     answer = quantiles(x, [0.01, 0.3, 0.5, 0.99], neighbours=neighbours, epsilon=1, method=method, **DAYS)
     assert answer.secure
@@ -41,7 +43,9 @@ def test_large_budgets_give_the_true_quantiles_on_atoms():
     for method in ("lattice", "recexp", "jointexp", "tree", "histogram"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            values = quantiles(x, p, bounds=(0, 10), resolution=1, neighbours="replace", epsilon=2000, method=method).values
+            values = quantiles(
+                x, p, bounds=(0, 10), resolution=1, neighbours="replace", epsilon=2000, method=method
+            ).values
         np.testing.assert_array_equal(values, np.quantile(x, p, method="inverted_cdf"))
 
 
@@ -83,7 +87,9 @@ def test_bad_requests_get_a_sentence(change, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("x", [["731904"], [731904.5, "a"], [[731904]], [731904, None], [731904, float("nan")], [731904, float("inf")]])
+@pytest.mark.parametrize(
+    "x", [["731904"], [731904.5, "a"], [[731904]], [731904, None], [731904, float("nan")], [731904, float("inf")]]
+)
 def test_error_texts_and_their_causes_hold_no_value_of_the_data(x):
     with pytest.raises((ValueError, TypeError)) as caught:
         quantiles(x, [0.5], neighbours="replace", epsilon=1, **DAYS)
@@ -140,10 +146,10 @@ def test_seeded_answers_say_so_and_secure_ones_differ():
     assert "NOT for release" in a.guarantee.statement
     found = {float(median(x, neighbours="replace", epsilon=0.01, **DAYS).values[0]) for _ in range(20)}
     assert len(found) > 3
-    np.random.seed(0)
-    state = np.random.get_state()[1].copy()
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
     median(x, neighbours="replace", epsilon=1, **DAYS)
-    assert np.array_equal(state, np.random.get_state()[1])
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
 def test_missing_values_count_as_asked():
@@ -221,11 +227,15 @@ def test_plans_recommend_and_warn_without_data():
     json.dumps(plan.to_dict(), allow_nan=False)
     with pytest.warns(UserWarning, match="next to nothing"):
         plan_quantiles(2, 100, bounds=(0, 365), resolution=1, epsilon="0.0001", neighbours="replace", replicates=5)
-    public = plan_quantiles(1, 500, bounds=(0, 9), resolution=1, rho=0.1, neighbours="add_remove", reference=[0, 0, 1], replicates=5)
+    public = plan_quantiles(
+        1, 500, bounds=(0, 9), resolution=1, rho=0.1, neighbours="add_remove", reference=[0, 0, 1], replicates=5
+    )
     assert public.rule == "lattice"
     for wrong in ({"m": 0}, {"n": -1}, {"reference": "normal"}, {"reference": [np.nan]}, {"p": [0.1, 0.2, 0.3]}):
         with pytest.raises(ValueError):
-            plan_quantiles(**{"m": 2, "n": 50, "bounds": (0, 9), "resolution": 1, "epsilon": 1, "neighbours": "replace", **wrong})
+            plan_quantiles(
+                **{"m": 2, "n": 50, "bounds": (0, 9), "resolution": 1, "epsilon": 1, "neighbours": "replace", **wrong}
+            )
 
 
 def test_answers_pickle_and_draw(tmp_path):

@@ -5,6 +5,8 @@ All numbers are pairs (mantissa, exponent), see `_extended`. Layer j (from 0) ho
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -12,9 +14,11 @@ from ._extended import normal, plus, times
 
 __all__ = ["bridge_weights", "forward", "run_weights", "two_sided", "powers"]
 
+Pair = tuple[np.ndarray, np.ndarray]  # mantissas and exponents
+
 
 @njit(cache=True, nogil=True)
-def powers(qm, qe, count):
+def powers(qm: Any, qe: Any, count: Any) -> Pair:
     """q^0, ..., q^(count - 1)."""
     m, e = np.empty(count), np.empty(count, np.int64)
     cm, ce = 1.0, 0
@@ -25,7 +29,9 @@ def powers(qm, qe, count):
 
 
 @njit(cache=True, nogil=True)
-def two_sided(first, last, ceiling, am, ae, bm, be, pm, pe, om, oe):
+def two_sided(
+    first: Any, last: Any, ceiling: Any, am: Any, ae: Any, bm: Any, be: Any, pm: Any, pe: Any, om: Any, oe: Any
+) -> None:
     """exp(-eta |i - c|) for first <= i <= last, with a = exp(-eta (ceil(c) - c)), b = exp(-eta (c - ceil(c) + 1))."""
     for i in range(first, last + 1):
         if i >= ceiling:
@@ -35,7 +41,23 @@ def two_sided(first, last, ceiling, am, ae, bm, be, pm, pe, om, oe):
 
 
 @njit(cache=True, nogil=True)
-def _convolve(hm, he, first, last, jump, lm, le, rm, re, pm, pe, out_first, out_last, om, oe):
+def _convolve(
+    hm: Any,
+    he: Any,
+    first: Any,
+    last: Any,
+    jump: Any,
+    lm: Any,
+    le: Any,
+    rm: Any,
+    re: Any,
+    pm: Any,
+    pe: Any,
+    out_first: Any,
+    out_last: Any,
+    om: Any,
+    oe: Any,
+) -> None:
     """B(i) = sum over i' < i of H(i') exp(-eta |i - i' - t|), with T = ``jump`` = max(1, ceil(t)).
 
     Left part, i' <= i - T: exp(-eta (T - t)) times a one-sided recursion. Right part, i - T < i' < i: exp(-eta (1 - T + t)) times the
@@ -92,7 +114,25 @@ def _convolve(hm, he, first, last, jump, lm, le, rm, re, pm, pe, out_first, out_
 
 
 @njit(cache=True, nogil=True)
-def forward(edges, start, stop, ceiling, jump, am, ae, bm, be, lm, le, rm, re, tm, te, pm, pe):
+def forward(
+    edges: Any,
+    start: Any,
+    stop: Any,
+    ceiling: Any,
+    jump: Any,
+    am: Any,
+    ae: Any,
+    bm: Any,
+    be: Any,
+    lm: Any,
+    le: Any,
+    rm: Any,
+    re: Any,
+    tm: Any,
+    te: Any,
+    pm: Any,
+    pe: Any,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Tables B and H of all layers: (layers, width) mantissas and exponents.
 
     a, b (of the first layer) as in `two_sided`; l, r, jump as in `_convolve`, entry j for the step from layer j - 1 to j;
@@ -132,7 +172,7 @@ def forward(edges, start, stop, ceiling, jump, am, ae, bm, be, lm, le, rm, re, t
 
 
 @njit(cache=True, nogil=True)
-def run_weights(Bm, Be, start, stop, j, i, w, tm, te):
+def run_weights(Bm: Any, Be: Any, start: Any, stop: Any, j: Any, i: Any, w: Any, tm: Any, te: Any) -> Pair:
     """Terms of H_j(i) by length of the run of quantiles that share the interval i: lengths 1, 2, ..."""
     m, e = np.zeros(j + 1), np.zeros(j + 1, np.int64)
     wm, we = normal(w)
@@ -150,7 +190,9 @@ def run_weights(Bm, Be, start, stop, j, i, w, tm, te):
 
 
 @njit(cache=True, nogil=True)
-def bridge_weights(hm, he, first, last, i, jump, lm, le, rm, re, pm, pe):
+def bridge_weights(
+    hm: Any, he: Any, first: Any, last: Any, i: Any, jump: Any, lm: Any, le: Any, rm: Any, re: Any, pm: Any, pe: Any
+) -> Pair:
     """H(i') exp(-eta |i - i' - t|) for the i' < i of a layer."""
     top = min(last, i - 1)
     count = max(top - first + 1, 0)

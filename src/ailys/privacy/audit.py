@@ -24,7 +24,10 @@ Rng = np.random.Generator
 
 
 def _levels(rng: Rng, most: int = 3) -> list[Fraction]:
-    return [Fraction(int(k), 20) for k in np.sort(rng.choice(np.arange(1, 20), int(rng.integers(1, most + 1)), replace=False))]
+    return [
+        Fraction(int(k), 20)
+        for k in np.sort(rng.choice(np.arange(1, 20), int(rng.integers(1, most + 1)), replace=False))
+    ]
 
 
 def neighbours_can_be_told_apart(rng: Rng) -> bool:
@@ -45,7 +48,7 @@ def tables_differ_from_the_definition(rng: Rng) -> bool:
     """The share of each tuple of intervals by the tables that draws use, against the sum over all tuples."""
     levels, relation = _levels(rng), str(rng.choice(["replace", "add_remove"]))
     n, top = int(rng.integers(0, 6)), 30
-    edges = edges_of(rng.integers(0, top, n).tolist(), 0, top)
+    edges = edges_of([int(v) for v in rng.integers(0, top, n)], 0, top)
     eta = joint_rate(Cost(Fraction(int(rng.integers(1, 50)), 10), None, relation), levels)
     tables = JointTables(edges, levels, eta)
     steps = [float((b - a) * n) for a, b in zip([Fraction(0), *levels], [*levels, Fraction(1)], strict=True)]
@@ -78,7 +81,10 @@ def a_choice_leaves_its_bin(rng: Rng) -> bool:
         return False
     mp = mp_context(400)
     eta = Fraction(int(rng.integers(1, 30)), 10)
-    terms = [int(w) * mp.exp(-mp.mpf(eta.numerator) / eta.denominator * int(d)) for w, d in zip(weights, distances, strict=True)]
+    terms = [
+        int(w) * mp.exp(-mp.mpf(eta.numerator) / eta.denominator * int(d))
+        for w, d in zip(weights, distances, strict=True)
+    ]
     cumulative = [sum(terms[: k + 1]) / sum(terms) for k in range(size)]
     border = int(mp.floor(cumulative[int(rng.integers(size))] * mp.mpf(2) ** 64)) + int(rng.integers(-2, 3))
     word = min(max(border, 0), 2**64 - 1)
@@ -117,7 +123,14 @@ def brackets_miss_the_population(rng: Rng) -> bool:
     x = np.searchsorted(law, rng.random(int(rng.integers(50, 2000)))).astype(float)
     truth = float(np.searchsorted(law, 0.5))
     answer = quantiles(
-        x, [Fraction(1, 2)], bounds=(0, 29), resolution=1, neighbours="replace", epsilon=3, confidence=0.95, unsafe_rng=rng
+        x,
+        [Fraction(1, 2)],
+        bounds=(0, 29),
+        resolution=1,
+        neighbours="replace",
+        epsilon=3,
+        confidence=0.95,
+        unsafe_rng=rng,
     )
     assert answer.lower is not None
     assert answer.upper is not None
@@ -129,16 +142,31 @@ def values_leave_the_lattice_or_their_order(rng: Rng) -> bool:
     x, levels = _column(rng, int(rng.integers(0, 60))), _levels(rng, 6)
     method = str(rng.choice(["auto", "lattice", "indexp", "recexp", "jointexp", "tree", "histogram"]))
     answer = quantiles(
-        3 * x - 100, levels, bounds=(0, 100), resolution="0.5", neighbours="add_remove", rho="0.1", method=method, unsafe_rng=rng
+        3 * x - 100,
+        levels,
+        bounds=(0, 100),
+        resolution="0.5",
+        neighbours="add_remove",
+        rho="0.1",
+        method=method,
+        unsafe_rng=rng,
     )
     steps = 2 * answer.values
     return bool(np.any(steps != np.round(steps)) or np.any(np.diff(steps) < 0) or steps.min() < 0 or steps.max() > 200)
 
 
 CLAIMS = (
-    Claim("quantile-loss", "no neighbours can be told apart by more than epsilon, all outputs", neighbours_can_be_told_apart),
+    Claim(
+        "quantile-loss",
+        "no neighbours can be told apart by more than epsilon, all outputs",
+        neighbours_can_be_told_apart,
+    ),
     Claim("joint-tables", "JointExp's tables sum the definition over all tuples", tables_differ_from_the_definition),
-    Claim("certified-choice", "a draw is that of the exact distribution function, at its borders too", a_choice_leaves_its_bin),
+    Claim(
+        "certified-choice",
+        "a draw is that of the exact distribution function, at its borders too",
+        a_choice_leaves_its_bin,
+    ),
     Claim(
         "rank-bound",
         "the lattice method keeps the rank error it states in advance, whatever the data",
@@ -147,7 +175,9 @@ CLAIMS = (
     ),
     Claim("brackets", "a 95 % bracket holds the population's quantile", brackets_miss_the_population, level=0.05),
     Claim(
-        "lattice", "released values are ordered lattice points within the bounds", values_leave_the_lattice_or_their_order
+        "lattice",
+        "released values are ordered lattice points within the bounds",
+        values_leave_the_lattice_or_their_order,
     ),
     *BUDGET_CLAIMS,
 )

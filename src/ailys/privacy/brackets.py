@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from .lattice import Lattice
-from .rates import Cost, level_rate
+from .rates import Cost
 from .single import rank_bound
 
 __all__ = ["bracket_levels", "lattice_slack", "simulated_slack"]
@@ -44,10 +44,7 @@ def bracket_levels(
 def lattice_slack(lattice: Lattice, levels: Sequence[Fraction], cost: Cost, alpha: float) -> float:
     """Proved for the lattice mechanism with three draws a level: each bracket fails with probability at most alpha / 4."""
     draws = 3 * len(levels)
-    if cost.neighbours == "replace":
-        rate = level_rate(cost, Fraction(1, 2), draws)
-    else:  # the sensitivity max(p, 1 - p) of the brackets' levels is at most 1
-        rate = cost.per_draw(draws) / 2
+    rate = cost.per_draw(draws) / 2  # the sensitivity is 1, or max(p, 1 - p) <= 1
     return rank_bound(lattice.size, rate, alpha / 4)
 
 

@@ -61,9 +61,9 @@ def choose(source: Source, bins: Bins, refine: Callable[[int], Bins]) -> int:
     while bits < _MOST_BITS:
         word = (word << bits) | source.integer_below(1 << bits)
         bits *= 2
-        k = _settle(word, bits, refine(bits))
-        if k is not None:
-            return k
+        settled = _settle(word, bits, refine(bits))
+        if settled is not None:
+            return settled
     raise ArithmeticError(f"a draw was not settled by {bits} random bits; this has probability below 2^-{bits // 4}")
 
 

@@ -121,7 +121,7 @@ class JointTables:
         self._ends = extended(c.last[0]), extended(c.last[1])
         start, stop, jump = (np.array(a, dtype=np.int64) for a in (self.bands.start, self.bands.stop, self.bands.jump))
         self._jump, self._start, self._stop = jump, start, stop
-        self.Bm, self.Be, self.Hm, self.He = kernels.forward(
+        self.Bm, self.Be, self.Hm, self.He = kernels.forward(  # type: ignore[call-arg]
             self.edges, start, stop, self.bands.first_ceiling, jump, *extended(c.first[0]), *extended(c.first[1]), *self._left,
             *self._right, *self._gap, *self._power,
         )  # fmt: skip

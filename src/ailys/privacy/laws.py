@@ -26,7 +26,7 @@ def edges_of(records: Sequence[int], low: int, high: int) -> np.ndarray:
     return np.array([low, *sorted(records), high], dtype=np.int64)
 
 
-def _one(edges: Sequence[int], centre: float, eta: float) -> dict[int, float]:
+def _one(edges: Sequence[int] | np.ndarray, centre: float, eta: float) -> dict[int, float]:
     """P(z) proportional to exp(-eta |#{y <= z} - centre|) for the positions between the bounds."""
     records = edges[1:-1]
     weights = {
@@ -36,7 +36,7 @@ def _one(edges: Sequence[int], centre: float, eta: float) -> dict[int, float]:
     return {z: w / total for z, w in weights.items()}
 
 
-def indexp_law(edges: Sequence[int], levels: Sequence[Fraction], cost: Cost) -> Law:
+def indexp_law(edges: np.ndarray, levels: Sequence[Fraction], cost: Cost) -> Law:
     """Independent draws, sorted."""
     n = len(edges) - 2
     single = [_one(edges, float(p * n), float(level_rate(cost, p, len(levels)))) for p in levels]
@@ -46,7 +46,7 @@ def indexp_law(edges: Sequence[int], levels: Sequence[Fraction], cost: Cost) -> 
     return dict(law)
 
 
-def jointexp_law(edges: Sequence[int], levels: Sequence[Fraction], cost: Cost) -> Law:
+def jointexp_law(edges: np.ndarray, levels: Sequence[Fraction], cost: Cost) -> Law:
     """All tuples of positions, weighted by exp(-eta sum_j |gap_j - t_j|), then sorted."""
     n, eta = len(edges) - 2, float(joint_rate(cost, levels))
     records = edges[1:-1]
@@ -61,7 +61,7 @@ def jointexp_law(edges: Sequence[int], levels: Sequence[Fraction], cost: Cost) -
     return {values: w / total for values, w in law.items()}
 
 
-def recexp_law(edges: Sequence[int], levels: Sequence[Fraction], cost: Cost) -> Law:
+def recexp_law(edges: np.ndarray, levels: Sequence[Fraction], cost: Cost) -> Law:
     """The recursion: the middle level on all records, then each side on the records of that side."""
     depth = recursion_depth(len(levels))
 
@@ -84,7 +84,7 @@ def recexp_law(edges: Sequence[int], levels: Sequence[Fraction], cost: Cost) -> 
     return node(tuple(int(e) for e in edges), 0, len(levels), Fraction(0), Fraction(1))
 
 
-def lattice_law(edges: Sequence[int], levels: Sequence[Fraction], cost: Cost) -> Law:
+def lattice_law(edges: np.ndarray, levels: Sequence[Fraction], cost: Cost) -> Law:
     """The tie-aware score on the lattice points from the lower bound up to, without, the upper one."""
     records, n = edges[1:-1], len(edges) - 2
     law: Law = {(): 1.0}
@@ -103,7 +103,7 @@ def lattice_law(edges: Sequence[int], levels: Sequence[Fraction], cost: Cost) ->
     return law
 
 
-LAWS: dict[str, Callable[[Sequence[int], Sequence[Fraction], Cost], Law]] = {
+LAWS: dict[str, Callable[[np.ndarray, Sequence[Fraction], Cost], Law]] = {
     "lattice": lattice_law,
     "indexp": indexp_law,
     "recexp": recexp_law,

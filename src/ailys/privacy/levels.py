@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from typing import Any
 
@@ -31,9 +32,7 @@ def as_levels(p: Any) -> tuple[Fraction, ...]:
     for level in levels:
         if not 0 < level < 1:
             raise ValueError(f"quantile levels lie strictly between 0 and 1; got {float(level):g}")
-    for before, after in zip(levels[:-1], levels[1:], strict=True):
+    for before, after in itertools.pairwise(levels):
         if after <= before:
-            raise ValueError(
-                f"quantile levels must increase strictly; {float(after):g} comes after {float(before):g}"
-            )
+            raise ValueError(f"quantile levels must increase strictly; {float(after):g} comes after {float(before):g}")
     return levels

@@ -35,9 +35,14 @@ def plot_quantiles(answer: PrivateQuantiles, ax: Axes | None = None) -> Axes:
             label=f"{100 * (answer.confidence or 0):g} % brackets of the population",
         )  # fmt: skip
     ax.step(answer.values, answer.p, where="post", color=PALETTE[0], linewidth=1)
-    ax.plot(answer.values, answer.p, "o", color=PALETTE[0], markersize=4, label=f"released by {METHOD_NAMES[answer.method]}")
-    budget = f"ε = {answer.privacy.epsilon:g}" if answer.privacy.rho is None else f"ρ = {answer.privacy.rho:g}"
-    ax.set_title(f"{budget}, neighbours: {answer.privacy.neighbours}" + ("" if answer.secure else " (seeded, not for release)"))
+    ax.plot(
+        answer.values, answer.p, "o", color=PALETTE[0], markersize=4, label=f"released by {METHOD_NAMES[answer.method]}"
+    )
+    budget = f"ε = {answer.privacy.epsilon:g}" if answer.privacy.rho is None else f"ρ = {answer.privacy.rho:g}"  # noqa: RUF001
+
+    ax.set_title(
+        f"{budget}, neighbours: {answer.privacy.neighbours}" + ("" if answer.secure else " (seeded, not for release)")
+    )
     ax.set_xlabel("value")
     ax.set_ylabel("level")
     ax.set_ylim(0, 1)

@@ -20,7 +20,9 @@ from .rates import Cost
 __all__ = ["indexp", "jointexp", "rank_error", "recexp"]
 
 
-def indexp(x: Any, p: Any, *, bounds: tuple[float, float], epsilon: Any, neighbours: str, rng: Seed = None) -> np.ndarray:
+def indexp(
+    x: Any, p: Any, *, bounds: tuple[float, float], epsilon: Any, neighbours: str, rng: Seed = None
+) -> np.ndarray:
     """Independent exponential mechanisms, one for each level [Smith 2011], on the data as they are.
 
     Parameters
@@ -44,7 +46,9 @@ def indexp(x: Any, p: Any, *, bounds: tuple[float, float], epsilon: Any, neighbo
     return _run(pointwise.independent, x, p, bounds, epsilon, neighbours, rng)
 
 
-def recexp(x: Any, p: Any, *, bounds: tuple[float, float], epsilon: Any, neighbours: str, rng: Seed = None) -> np.ndarray:
+def recexp(
+    x: Any, p: Any, *, bounds: tuple[float, float], epsilon: Any, neighbours: str, rng: Seed = None
+) -> np.ndarray:
     """The recursion of Kaplan, Schnapp and Stemmer 2022; parameters as in `indexp`.
 
     Examples
@@ -55,7 +59,9 @@ def recexp(x: Any, p: Any, *, bounds: tuple[float, float], epsilon: Any, neighbo
     return _run(pointwise.recursive, x, p, bounds, epsilon, neighbours, rng)
 
 
-def jointexp(x: Any, p: Any, *, bounds: tuple[float, float], epsilon: Any, neighbours: str, rng: Seed = None) -> np.ndarray:
+def jointexp(
+    x: Any, p: Any, *, bounds: tuple[float, float], epsilon: Any, neighbours: str, rng: Seed = None
+) -> np.ndarray:
     """The joint exponential mechanism of Gillenwater, Joseph and Kulesza 2021; parameters as in `indexp`.
 
     Without dither it fails where many records are equal: equal records leave no room between them.

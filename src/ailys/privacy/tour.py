@@ -88,8 +88,17 @@ def _draw(answer: PrivateQuantiles, raw: np.ndarray, truth: np.ndarray, p: np.nd
         figure = Figure(figsize=(7.5, 3.6), layout="constrained")
         ax = figure.subplots()
         ax.step(np.r_[truth, truth[-1]], np.r_[p, 1], where="post", color=PALETTE[5], linewidth=1.2, label="truth")
-        ax.plot(np.minimum(raw, _SHOWN), p, "x", color=PALETTE[1], markersize=6, label="JointExp on the data as they are")
-        ax.plot(np.minimum(answer.values, _SHOWN), p, "o", color=PALETTE[0], markersize=5, label="released: dithered, rounded")
+        ax.plot(
+            np.minimum(raw, _SHOWN), p, "x", color=PALETTE[1], markersize=6, label="JointExp on the data as they are"
+        )
+        ax.plot(
+            np.minimum(answer.values, _SHOWN),
+            p,
+            "o",
+            color=PALETTE[0],
+            markersize=5,
+            label="released: dithered, rounded",
+        )
         ax.set_xlim(-0.7, _SHOWN + 0.7)
         ax.set_ylim(0, 1)
         ax.set_xlabel(f"visits to doctors in a year ({_SHOWN} stands for {_SHOWN} and more)")
