@@ -129,13 +129,16 @@ def audit(
     scores = _one_dimension(first, second, half)
     edges = _bin_edges(np.concatenate([score[:half] for score in scores]))
     binned = [_bin(score, edges) for score in scores]
-    chosen = [np.bincount(bins[:half], minlength=len(edges) + 2) for bins in binned]
-    tested = [np.bincount(bins[half:], minlength=len(edges) + 2) for bins in binned]
-    swapped, event = _best_event(chosen[0], chosen[1], delta)
+    parts = (slice(0, half // 2), slice(half // 2, half), slice(half, None))
+    ranking, choosing, tested = (
+        [np.bincount(bins[part], minlength=len(edges) + 2) for bins in binned] for part in parts
+    )
+    swapped, event = _best_event(ranking, choosing, delta)
     likely, rare = (tested[1], tested[0]) if swapped else (tested[0], tested[1])
     n = n_samples - half
     seen, seldom = int(likely[event].sum()), int(rare[event].sum())
-    level = 1 - (1 - confidence) / 2
+    # a quarter on each side: half of what is allowed is kept back, so that series of audits stay silent as well
+    level = 1 - (1 - confidence) / 4
     lower, upper = clopper_pearson(seen, n, level)[0], clopper_pearson(seldom, n, level)[1]
     bound = math.log((lower - delta) / upper) if lower > delta else -math.inf
     verdict = "violation" if bound > claimed_epsilon else "no violation found"
@@ -272,20 +275,27 @@ def _bin(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), len(edges) + 1, bins)
 
 
-def _best_event(a: np.ndarray, b: np.ndarray, delta: float) -> tuple[bool, np.ndarray]:
-    """The set of bins with the best conservative bound, and whether it is likelier on the second input."""
+def _best_event(ranking: list[np.ndarray], choosing: list[np.ndarray], delta: float) -> tuple[bool, np.ndarray]:
+    """The set of bins with the best conservative bound, and whether it is likelier on the second input.
+
+    Bins are ranked on one quarter of the samples, by likelihood ratio (Neyman and Pearson) or by value from both ends; how many of
+    them make the event is chosen on another quarter, where the ranking has not been fitted to chance.
+    """
     from scipy.stats import beta
 
-    best, choice = -math.inf, (False, np.zeros(len(a), dtype=bool))
-    for swapped, p, q in ((False, a, b), (True, b, a)):
-        order = np.argsort(-np.log((p + 0.5) / (q + 0.5)), kind="stable")
-        seen, seldom, n, m = np.cumsum(p[order]), np.cumsum(q[order]), p.sum(), q.sum()
-        lower = np.where(seen > 0, beta.ppf(0.01, np.maximum(seen, 1), n - seen + 1), 0.0)
-        upper = np.where(seldom < m, beta.ppf(0.99, seldom + 1, np.maximum(m - seldom, 1)), 1.0)
-        bounds = np.log(np.maximum(lower - delta, 1e-300) / upper)
-        k = int(np.argmax(bounds))
-        if bounds[k] > best:
-            event = np.zeros(len(a), dtype=bool)
-            event[order[: k + 1]] = True
-            best, choice = float(bounds[k]), (swapped, event)
+    best, choice = -math.inf, (False, np.zeros(len(ranking[0]), dtype=bool))
+    for swapped in (False, True):
+        first, second = ranking[::-1] if swapped else ranking
+        p, q = choosing[::-1] if swapped else choosing
+        n, m, ascending = p.sum(), q.sum(), np.arange(len(p))
+        for order in (ascending, ascending[::-1], np.argsort(-np.log((first + 0.5) / (second + 0.5)), kind="stable")):
+            seen, seldom = np.cumsum(p[order]), np.cumsum(q[order])
+            lower = np.where(seen > 0, beta.ppf(0.01, np.maximum(seen, 1), n - seen + 1), 0.0)
+            upper = np.where(seldom < m, beta.ppf(0.99, seldom + 1, np.maximum(m - seldom, 1)), 1.0)
+            bounds = np.log(np.maximum(lower - delta, 1e-300) / upper)
+            k = int(np.argmax(bounds))
+            if bounds[k] > best:
+                event = np.zeros(len(p), dtype=bool)
+                event[order[: k + 1]] = True
+                best, choice = float(bounds[k]), (swapped, event)
     return choice
