@@ -31,6 +31,7 @@ from .price import PriceOfPrivacy, price_of_privacy
 from .quantile import PrivateQuantiles, median, quantiles
 from .readers import Column
 from .release import ReleaseFailed, private_release
+from .synthesize import SyntheticTable, synthesize
 
 __all__ = [
     "AuditResult",
@@ -47,6 +48,7 @@ __all__ = [
     "PrivateQuantiles",
     "QuantilePlan",
     "ReleaseFailed",
+    "SyntheticTable",
     "assouad_bound",
     "audit",
     "compose",
@@ -69,6 +71,7 @@ __all__ = [
     "quantiles",
     "research",
     "sum",
+    "synthesize",
     "worst_pairs",
     "zcdp_to_dp",
 ]
