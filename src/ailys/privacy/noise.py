@@ -187,7 +187,7 @@ def exact_fraction(value: Any, name: str = "amount") -> Fraction:
 def discrete_laplace(
     scale: Amount, size: int | tuple[int, ...] | None = None, *, unsafe_rng: np.random.Generator | int | Source | None = None
 ) -> np.ndarray | int:  # fmt: skip
-    """Integers with P(x) proportional to exp(-|x| / scale), exactly.
+    """Integers with P(x) proportional to ``exp(-|x| / scale)``, exactly.
 
     Parameters
     ----------
