@@ -219,7 +219,7 @@ def discrete_laplace(
 def discrete_gaussian(
     sigma2: Amount, size: int | tuple[int, ...] | None = None, *, unsafe_rng: np.random.Generator | int | Source | None = None
 ) -> np.ndarray | int:  # fmt: skip
-    """Integers with P(x) proportional to exp(-x^2 / (2 sigma2)), exactly.
+    """Integers with ``P(x)`` proportional to ``exp(-x^2 / (2 sigma2))``, exactly.
 
     Parameters are those of `discrete_laplace`, with ``sigma2`` > 0 in place of the scale. Added to an integer vector of
     L2 sensitivity D it is D^2 / (2 sigma2)-zCDP. Source: Canonne, Kamath and Steinke 2020, Theorem 4 and Algorithm 3.
