@@ -98,6 +98,7 @@ class PriceOfPrivacy(Answer):
                 ylabel="risk (squared error)",
                 title=f"{self.problem.replace('_', ' ')}, {self.n} records",
             )
+            ax.set_ylim(bottom=min(self.private_bound.min(), self.nonprivate_bound.min()) / 8)  # room for the words
             ax.legend(fontsize=9)
         return ax
 
@@ -215,7 +216,7 @@ def _uniform_achieved(n: int, epsilon: float) -> float:
 def _quantile_risk(n: int, epsilon: float, shift: float) -> float:
     rank = n - shift / epsilon
     if rank < 1:
-        return 1.0 / 3  # the variance of a guess that ignores the data, at most
+        return 1.0 / 3  # the risk of a uniform guess on [0, 2]
     top = min(n, math.ceil((shift + 80) / epsilon) + 1)  # spacings further down have no weight
     runs = max(40, min(300, 4_000_000 // top))
     rng = np.random.default_rng(12345)
