@@ -62,6 +62,6 @@ def plot_plan(plan: QuantilePlan, ax: Axes | None = None) -> Axes:
         line.set_color(PALETTE[1])
     ax.set_yticks(range(1, len(order) + 1), [METHOD_NAMES[name] for name in order])
     ax.set_xscale("log")
-    ax.set_xlabel("rank error in records (0.1 and less in one place); box: quartiles, bars: 5 to 95 %")
+    ax.set_xlabel("rank error in records; boxes: quartiles, bars: 5 to 95 %")
     ax.set_title(f"{len(plan.p)} levels, {plan.n} records, {plan.reference}")
     return ax
