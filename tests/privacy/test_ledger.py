@@ -112,9 +112,13 @@ while True:
 @pytest.mark.slow
 def test_a_process_killed_at_any_point_refunds_nothing_and_corrupts_nothing(path, tmp_path):
     log = tmp_path / "log"
-    seen, delays = 0, [0.35 + 0.013 * k for k in range(25)]
+    seen, delays = 0, [0.007 * k for k in range(25)]
     for delay in delays:
         worker = subprocess.Popen([sys.executable, "-c", KILLED, str(path), str(log)])
+        written = log.stat().st_size if log.exists() else 0
+        deadline = time.monotonic() + 60
+        while delay and time.monotonic() < deadline and (not log.exists() or log.stat().st_size == written):
+            time.sleep(0.005)  # until it is at work
         time.sleep(delay)
         worker.send_signal(signal.SIGKILL)
         worker.wait()

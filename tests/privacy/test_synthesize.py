@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-import ailys.privacy.synthesize as module
 from ailys.privacy.budget import as_budget
 from ailys.privacy.ledger import BudgetExceeded, Ledger
 from ailys.privacy.noise import random_source
 from ailys.privacy.synthesize import synthesize
 
+module = importlib.import_module("ailys.privacy.synthesize")  # the package has a function of this name
 DOMAIN = {"a": [0, 1, 2], "b": [0, 1, 2], "c": ["x", "y"]}
 
 

@@ -290,8 +290,8 @@ def _best_event(ranking: list[np.ndarray], choosing: list[np.ndarray], delta: fl
         n, m, ascending = p.sum(), q.sum(), np.arange(len(p))
         for order in (ascending, ascending[::-1], np.argsort(-np.log((first + 0.5) / (second + 0.5)), kind="stable")):
             seen, seldom = np.cumsum(p[order]), np.cumsum(q[order])
-            lower = np.where(seen > 0, beta.ppf(0.01, np.maximum(seen, 1), n - seen + 1), 0.0)
-            upper = np.where(seldom < m, beta.ppf(0.99, seldom + 1, np.maximum(m - seldom, 1)), 1.0)
+            lower = np.where(seen > 0, beta.ppf(0.001, np.maximum(seen, 1), n - seen + 1), 0.0)
+            upper = np.where(seldom < m, beta.ppf(0.999, seldom + 1, np.maximum(m - seldom, 1)), 1.0)
             bounds = np.log(np.maximum(lower - delta, 1e-300) / upper)
             k = int(np.argmax(bounds))
             if bounds[k] > best:
