@@ -67,7 +67,8 @@ TABLE = [
 def test_methods_are_ordered_as_in_the_table_where_factors_exceed_two(row):
     draw, m, options, published = TABLE[row]
     p = np.arange(1, m + 1) / (m + 1)
-    ours = {method: mean_error(draw, p, 12, method=method, **options) for method in published}
+    runs = 60 if options is STAYS and m == 10 else 12  # mostly no error at all, and rarely a large one
+    ours = {method: mean_error(draw, p, runs, method=method, **options) for method in published}
     for better in published:
         for worse in published:
             if published[worse] > 2 * published[better]:
