@@ -1,0 +1,180 @@
+"""Claims of noise, accounting, ledger, lower bounds and audits, each with an experiment that tries to contradict it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.claim import Claim
+from .auditing import audit, exact_epsilon, worst_pairs
+from .bounds import le_cam_bound
+from .budget import PrivacySpent, as_budget, compose, dp_to_zcdp, zcdp_to_dp
+from .counts import mean
+from .integer_noise import IntegerNoise
+from .ledger import BudgetExceeded, Ledger
+from .noise import discrete_gaussian, discrete_laplace
+
+__all__ = ["CLAIMS"]
+
+Rng = np.random.Generator
+
+
+def overspends(rng: Rng) -> bool:
+    """Random spends, some of them awkward, against a ledger and against fractions."""
+    awkward = ["0.1", "0.2", "0.3", "1/3", "5e-324", "1e-17", "0.7"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger"
+        Ledger(path, epsilon=1)
+        spent = Fraction(0)
+        for _ in range(12):
+            text = str(rng.choice(awkward)) if rng.random() < 0.7 else str(Fraction(int(rng.integers(1, 400)), 1000))
+            amount = Fraction(text)
+            try:
+                Ledger(path).spend(text)
+                accepted = True
+            except BudgetExceeded:
+                accepted = False
+            if accepted != (spent + amount <= 1):
+                return True
+            spent += amount if accepted else 0
+        return Ledger(path).spent != spent or spent > 1
+
+
+def noise_has_another_law(rng: Rng) -> bool:
+    """A chi-square test of exact draws at level 1e-4."""
+    from scipy.stats import chi2
+
+    laplace = bool(rng.random() < 0.5)
+    parameter = Fraction(int(rng.integers(1, 60)), int(rng.integers(1, 12)))
+    draws = np.asarray((discrete_laplace if laplace else discrete_gaussian)(parameter, 20_000, unsafe_rng=rng))
+    x = np.arange(-2000, 2001)
+    p = np.exp(-np.abs(x) / float(parameter) if laplace else -(x**2.0) / (2 * float(parameter)))
+    expected = len(draws) * p / p.sum()
+    observed = np.bincount(draws + 2000, minlength=len(x)).astype(float)
+    body = expected >= 8
+    expected, observed = (np.append(v[body], v[~body].sum()) for v in (expected, observed))
+    if expected[-1] < 8:  # too little for the approximation
+        expected, observed = expected[:-1], observed[:-1]
+    if len(expected) < 2:
+        return False
+    return bool(((observed - expected) ** 2 / expected).sum() > chi2.isf(1e-4, len(expected) - 1))
+
+
+def noise_loses_more_than_its_budget(rng: Rng) -> bool:
+    """Exact losses of noisy sums by enumeration of all small data sets."""
+    neighbours = str(rng.choice(["add_remove", "replace"]))
+    epsilon = Fraction(int(rng.integers(1, 40)), 10)
+    values = (0, 1, int(rng.integers(2, 5)))
+    reach = max(values)
+    noise = IntegerNoise.calibrated(as_budget(epsilon=epsilon, neighbours=neighbours), l1=reach, l2_squared=reach**2)
+    x = np.arange(-400, 401)
+
+    def law(data: tuple) -> np.ndarray:
+        p = np.exp(-np.abs(x - sum(data)) / float(noise.parameter))
+        return p / p.sum()
+
+    datasets = [c for n in range(4) for c in itertools.combinations_with_replacement(values, n)]
+    # the ends of the window are cut off: relative error e^(-400 / scale)
+    return exact_epsilon(law, datasets, neighbours) > float(epsilon) * (1 + 1e-9) + 4 * math.exp(
+        -380 / float(noise.parameter)
+    )
+
+
+def accounting_undercounts(rng: Rng) -> bool:
+    """Pure, Gaussian and composed losses against the exact loss at a delta."""
+    from scipy.stats import norm
+
+    rho, delta = 10 ** rng.uniform(-3, 0.5), 10 ** rng.uniform(-9, -2)
+    epsilon, mu = zcdp_to_dp(rho, delta), math.sqrt(2 * rho)
+    exact = norm.cdf(mu / 2 - epsilon / mu) - math.exp(epsilon) * norm.cdf(-mu / 2 - epsilon / mu)
+    total = compose(PrivacySpent(epsilon=0.1), PrivacySpent(epsilon=0.2))
+    pure = float(rng.uniform(0.01, 5))
+    orders = 1 + np.logspace(-4, 2, 200)
+    p = 1 / (1 + math.exp(-pure))  # randomised response, the worst of all pure mechanisms
+    with np.errstate(over="ignore"):
+        divergence = np.logaddexp(
+            orders * math.log(p) + (1 - orders) * math.log1p(-p), orders * math.log1p(-p) + (1 - orders) * math.log(p)
+        ) / (orders - 1)
+    loss = float((divergence / orders).max())
+    return bool(
+        exact > delta * (1 + 1e-9)
+        or total.amount != Fraction(3, 10)
+        or loss > dp_to_zcdp(pure, "discrete") * (1 + 1e-9)
+    )
+
+
+def a_private_test_beats_the_bound(rng: Rng) -> bool:
+    """The best of all private tests of a proportion, by linear programming."""
+    from scipy.optimize import linprog
+    from scipy.stats import binom
+
+    n, (p, q), epsilon = int(rng.integers(1, 9)), rng.random(2), rng.uniform(0.05, 2)
+    k = np.arange(n + 1)
+    factor = math.exp(epsilon)
+    rows, right = [], []
+    for i in range(n):
+        for a, b in ((i, i + 1), (i + 1, i)):
+            # t_a <= e^eps t_b, and 1 - t_a <= e^eps (1 - t_b), for the chances t of the answer "the other law"
+            row = np.where(k == a, 1.0, 0.0) - factor * (k == b)
+            rows += [row, -row]
+            right += [0.0, factor - 1]
+    best = 1 + linprog(binom.pmf(k, n, p) - binom.pmf(k, n, q), A_ub=rows, b_ub=right, bounds=(0, 1)).fun
+    return bool(le_cam_bound(n, abs(p - q), epsilon=epsilon) > best + 1e-7)
+
+
+def auditor_accuses_the_innocent(rng: Rng) -> bool:
+    """Exact Laplace noise at its claim."""
+    result = audit(lambda data, n: sum(data) + rng.laplace(size=n), [1], [0], claimed_epsilon=1, n_samples=20_000)
+    return result.verdict == "violation"
+
+
+def auditor_misses_planted_bugs(rng: Rng) -> bool:
+    """Half the noise, bounds from the data, and a median with twice its budget."""
+
+    def halved(data: Any, n: int) -> Any:
+        return sum(data) + rng.laplace(scale=0.5, size=n)
+
+    def bounds_from_data(data: Any, n: int) -> Any:
+        reach = max(data) - min(data)
+        return np.clip(np.mean(data) + rng.laplace(scale=reach / len(data), size=n), min(data), max(data))
+
+    def median(data: Any, n: int) -> Any:
+        edges = np.concatenate([[0.0], np.sort(data), [1.0]])
+        p = np.diff(edges) * np.exp(-np.abs(np.arange(len(data) + 1) - len(data) / 2))
+        i = rng.choice(len(p), size=n, p=p / p.sum())
+        return edges[i] + rng.random(n) * np.diff(edges)[i]
+
+    cases = [(halved, [1.0], [0.0]), (bounds_from_data, [0.0, 0.0], [0.0, 1.0]), (median, *worst_pairs("median")[0])]
+    return any(audit(f, a, b, claimed_epsilon=1, n_samples=100_000).verdict != "violation" for f, a, b in cases)
+
+
+def interval_misses_the_mean(rng: Rng) -> bool:
+    """The interval of a private mean, at confidence 0.9."""
+    x = rng.integers(0, 11, int(rng.integers(50, 400)))
+    neighbours = str(rng.choice(["add_remove", "replace"]))
+    answer = mean(x, bounds=(0, 10), resolution=1, neighbours=neighbours, epsilon=0.5, confidence=0.9, unsafe_rng=rng)
+    return not answer.lower - 1e-9 <= x.mean() <= answer.upper + 1e-9
+
+
+CLAIMS = (
+    Claim("privacy-ledger", "a ledger accepts a spend if and only if the exact sum stays within its cap", overspends),
+    Claim("privacy-noise-law", "discrete noise has the stated law (chi-square at level 1e-4)", noise_has_another_law, level=1e-4, slack=0.1),
+    Claim("privacy-noise-loss", "noisy sums lose at most their epsilon, over all small data sets", noise_loses_more_than_its_budget),
+    Claim("privacy-accounting", "composition and conversions never state less than the exact loss", accounting_undercounts),
+    Claim("privacy-lower-bound", "no private test has smaller errors than the bound", a_private_test_beats_the_bound),
+    Claim(
+        "privacy-audit-silent", "a correct mechanism is accused with probability at most 0.01", auditor_accuses_the_innocent,
+        level=0.01, slack=0.1,
+    ),
+    Claim(
+        "privacy-audit-catches", "halved noise, bounds from the data and a doubled budget are caught", auditor_misses_planted_bugs,
+        level=0.01, slack=0.15,
+    ),
+    Claim("privacy-mean-interval", "the interval of a private mean misses with probability at most 0.1", interval_misses_the_mean, level=0.1, slack=0.2),
+)  # fmt: skip
