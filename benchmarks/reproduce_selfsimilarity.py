@@ -21,7 +21,6 @@ from ailys.selfsimilarity import (
     cluster_exponents,
     equality_test,
     estimate_hurst,
-    log_scale_diagram,
 )
 
 HERE = Path(__file__).parents[1] / "docs" / "measured"
@@ -64,7 +63,12 @@ def one_run(rng, model, log2_n, octaves, mixing, n_bootstrap):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = estimate_hurst(x, octaves=octaves, n_bootstrap=n_bootstrap, rng=rng)
-    row = {"corrected": found.hurst, "classical": found.classical, "univariate": found.univariate, "error": found.standard_error}
+    row = {
+        "corrected": found.hurst,
+        "classical": found.classical,
+        "univariate": found.univariate,
+        "error": found.standard_error,
+    }
     if n_bootstrap:
         truth = np.sort(model.hurst)
         row["hit"] = (found.interval[:, 0] <= truth) & (truth <= found.interval[:, 1])
@@ -139,7 +143,9 @@ def bias(scale, jobs):
 
 def coverage(scale, jobs):
     table = []
-    for name, mixing in [(n, "orthogonal") for n in list(SETTINGS)[:5]] + [(n, "unit columns") for n in list(SETTINGS)[:4]]:
+    for name, mixing in [(n, "orthogonal") for n in list(SETTINGS)[:5]] + [
+        (n, "unit columns") for n in list(SETTINGS)[:4]
+    ]:
         _, found = runs_of(name, scale, jobs, mixing, n_bootstrap=200, runs=200)
         table.append(
             {"setting": name, "mixing": mixing, "runs": len(found["p"]), "coverage of 95 % intervals": plain(found["hit"].mean(axis=0), 2),
@@ -167,7 +173,15 @@ def tests(scale, jobs):
     for name, H in cases.items():
         model = OperatorFractionalBrownianMotion(H, 0.5 if "3" not in name else 0.3)
         for mixing in MIXINGS:
-            p = np.array(replicate(partial(one_test, mixing=mixing, simulations=99), max(4, int(120 * scale)), model, rng=7, n_jobs=jobs))
+            p = np.array(
+                replicate(
+                    partial(one_test, mixing=mixing, simulations=99),
+                    max(4, int(120 * scale)),
+                    model,
+                    rng=7,
+                    n_jobs=jobs,
+                )
+            )
             rates = np.mean(p <= 0.05, axis=0)
             table.append(
                 {"exponents (n = 2^14, octaves 6 to 9)": name, "mixing": mixing, "runs": len(p), "chi2": f"{rates[0]:.3f}",

@@ -150,7 +150,8 @@ def log2_eigenvalues(S: np.ndarray, octave: int) -> np.ndarray:
     usable = values > floor
     if not usable.any(axis=-2).all():
         raise ValueError(
-            f"the wavelet spectrum is rank-deficient at octave {octave}: some channels are linear combinations of others, or constant"
+            f"the wavelet spectrum is rank-deficient at octave {octave}: some channels are linear combinations of others, or constant, "
+            "or so different in scale that small eigenvalues are lost to rounding (standardize=True)"
         )
     logs = np.log2(np.where(usable, values, 1.0))
     return logs.sum(axis=-2) / usable.sum(axis=-2)
