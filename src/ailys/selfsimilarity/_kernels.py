@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 __all__ = ["block_products", "filter_level", "smooth_level"]
 
 
 @njit(cache=True, nogil=True)
-def filter_level(a, low, high, smooth, detail):
+def filter_level(
+    a: np.ndarray, low: tuple[float, ...], high: tuple[float, ...], smooth: np.ndarray, detail: np.ndarray
+) -> None:
     """Correlate ``a`` with both filters (tuples: their length is known to the compiler), every other output, no borders."""
     for k in range(smooth.shape[0]):
         s = 0.0
@@ -22,7 +25,7 @@ def filter_level(a, low, high, smooth, detail):
 
 
 @njit(cache=True, nogil=True)
-def smooth_level(a, low, smooth):
+def smooth_level(a: np.ndarray, low: tuple[float, ...], smooth: np.ndarray) -> None:
     """The same without the details: octaves that nobody asked for."""
     for k in range(smooth.shape[0]):
         s = 0.0
@@ -32,7 +35,7 @@ def smooth_level(a, low, smooth):
 
 
 @njit(cache=True, nogil=True)
-def block_products(D, starts, run, block, out):
+def block_products(D: np.ndarray, starts: np.ndarray, run: int, block: int, out: np.ndarray) -> None:
     """Mean products of the coefficients in consecutive blocks of a resampled series.
 
     D : (n, M) coefficients; starts : (R, runs) first index of each run of ``run`` coefficients; the resampled series is the

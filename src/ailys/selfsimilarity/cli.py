@@ -85,8 +85,8 @@ def estimate(
     show(found, as_json, **_drawn(target))
 
 
-@app.command()
-def test(
+@app.command(name="test")
+def equality(
     file: File,
     octaves: Octaves = None,
     alpha: Alpha = 0.05,

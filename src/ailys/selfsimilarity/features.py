@@ -15,7 +15,7 @@ from .validation import read_signal
 __all__ = ["SelfSimilarity"]
 
 
-class SelfSimilarity(TransformerMixin, BaseEstimator):
+class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Windows (N, M, n) to exponents (N, M); a matrix (N, n) is N windows of one channel.
 
     Parameters

@@ -118,7 +118,7 @@ def estimate_hurst(
         warnings.warn(remark, UserWarning, stacklevel=2)
     lines = {"univariate": np.log2(np.einsum("jmm->jm", spectra))}
     if method != "univariate" or n_ref >= M:
-        lines["wavelet"] = np.array([log2_eigenvalues(S[None], j) for S, j in zip(spectra, octave, strict=True)])
+        lines["wavelet"] = np.array([log2_eigenvalues(S[None], int(j)) for S, j in zip(spectra, octave, strict=True)])
         lines["bwavelet"] = np.array([block_log2_eigenvalues(D, n_ref, j) for j, D in details.items()])
     replicate_lines = None
     if replicates:

@@ -102,8 +102,8 @@ def wavelet_spectrum(
         names = signal.names
         n = signal.values.shape[1]
         counts = coefficient_counts(n, vanishing_moments)
-        j1, j2 = (1, None) if octaves is None else read_octaves(octaves, counts, n)
-        found = transform(signal.values, vanishing_moments, first=j1, max_octave=j2)
+        j1, j2 = (1, len(counts)) if octaves is None else read_octaves(octaves, counts, n)
+        found = transform(signal.values, vanishing_moments, first=j1, max_octave=j2 or None)
     M = next(iter(found.details.values())).shape[0]
     matrices = np.array([spectral_matrix(D) for D in found.details.values()])
     if block is None:

@@ -27,7 +27,8 @@ def known_truth(rng: np.random.Generator) -> Exhibit:
     truth = np.array([0.3, 0.5, 0.7, 0.9])
     W = np.linalg.qr(rng.standard_normal((4, 4)))[0]
     x = W @ OperatorFractionalBrownianMotion(truth, 0.2).sample(2**16, rng=rng)
-    frames, guarantee = [], None
+    frames: list[Frame] = []
+    guarantee = None
     for octaves in ((8, 11), (7, 10), (5, 10)):
         for corrected in (False, True):
             method = "bwavelet" if corrected else "wavelet"
@@ -72,8 +73,8 @@ def brain_waves(rng: np.random.Generator) -> Exhibit:
 
     from .hurst import estimate_hurst
 
-    with cbook.get_sample_data("eeg.dat") as file:
-        x = np.frombuffer(file.read(), float).reshape(800, 4).T
+    path = cbook.get_sample_data("eeg.dat", asfileobj=False)
+    x = np.fromfile(str(path), float).reshape(800, 4).T
     frames = []
     for octaves in ((2, 5), (3, 5), (1, 4)):
         found = estimate_hurst(x, octaves=octaves, n_bootstrap=300, rng=rng)
