@@ -22,7 +22,9 @@ from ailys.selfsimilarity import (
     equality_test,
     estimate_hurst,
     log_scale_diagram,
+    mixing_correction,
 )
+from ailys.selfsimilarity.equality import invariant_exponents
 
 HERE = Path(__file__).parents[1] / "docs" / "measured"
 # exponents, correlation, log2 n, octaves, runs
@@ -159,34 +161,51 @@ def coverage(scale, jobs):
 
 
 def one_test(rng, model, mixing, simulations):
+    """p-values of chi2 and monte_carlo, and the statistic of the invariant test."""
     x = MIXINGS[mixing](rng, model.n_channels) @ model.sample(2**14, rng=rng)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = estimate_hurst(x, octaves=(6, 9), n_bootstrap=200, rng=rng)
-    return [
-        equality_test(found, method=m, n_simulations=simulations, rng=rng, n_jobs=1).p_value for m in ("chi2", "monte_carlo", "invariant")
-    ]  # fmt: skip
+    simulated = (
+        equality_test(found, method="monte_carlo", n_simulations=simulations, rng=rng, n_jobs=1).p_value
+        if simulations
+        else np.nan
+    )
+    return [equality_test(found).p_value, simulated, *invariant_exponents(found.spectra, found.weights, "motion")]
+
+
+def invariant_p_values(statistics, null):
+    """Those of `equality_test`; the law of the hypothesis is the same for every mixing, so it is drawn once for all runs."""
+    p = []
+    for row in statistics:
+        every = np.diff(np.vstack([row, null]), axis=1)
+        centred = every - every.mean(axis=0)
+        distance = np.einsum("rk,rk->r", centred, np.linalg.solve(np.cov(every, rowvar=False), centred.T).T)
+        p.append(np.mean(distance >= distance[0] * (1 - 1e-12)))
+    return np.array(p)
 
 
 def tests(scale, jobs):
     table = []
-    cases = {".8 x 6": [0.8] * 6, ".6 x 3, .75 x 3": [0.6] * 3 + [0.75] * 3}
-    for name, H in cases.items():
-        model = OperatorFractionalBrownianMotion(H, 0.5 if "3" not in name else 0.3)
+    cases = {
+        ".8 x 6": ([0.8] * 6, 0.5),
+        ".6 x 3, .75 x 3": ([0.6] * 3 + [0.75] * 3, 0.3),
+    }
+    for name, (H, rho) in cases.items():
+        model = OperatorFractionalBrownianMotion(H, rho)
+        hypothesis = OperatorFractionalBrownianMotion([float(np.mean(H))] * 6)
+        null = np.array(
+            replicate(partial(one_test, mixing="orthogonal", simulations=0), 199, hypothesis, rng=8, n_jobs=jobs)
+        )[:, 2:]
         for mixing in MIXINGS:
-            p = np.array(
-                replicate(
-                    partial(one_test, mixing=mixing, simulations=99),
-                    max(4, int(120 * scale)),
-                    model,
-                    rng=7,
-                    n_jobs=jobs,
-                )
+            runs = max(4, int(120 * scale))
+            rows = np.array(
+                replicate(partial(one_test, mixing=mixing, simulations=99), runs, model, rng=7, n_jobs=jobs)
             )
-            rates = np.mean(p <= 0.05, axis=0)
+            p = np.column_stack([rows[:, :2], invariant_p_values(rows[:, 2:], null)])
+            rates = [f"{rate:.3f}" for rate in np.mean(p <= 0.05, axis=0)]
             table.append(
-                {"exponents (n = 2^14, octaves 6 to 9)": name, "mixing": mixing, "runs": len(p), "chi2": f"{rates[0]:.3f}",
-                 "monte_carlo": f"{rates[1]:.3f}", "invariant": f"{rates[2]:.3f}"}
+                {"exponents (n = 2^14, octaves 6 to 9)": name, "mixing": mixing, "runs": runs, "chi2": rates[0], "monte_carlo": rates[1], "invariant": rates[2]}
             )  # fmt: skip
             print(table[-1], flush=True)
     return table
@@ -231,29 +250,12 @@ def diagram(scale, jobs):
     return table
 
 
-def simulated_correction(found, rng, simulations=20):
-    """Exponents less the bias of simulations at the estimate, components independent along generalized eigenvectors."""
-    from scipy.linalg import eigh
-
-    S, octaves, n = found.spectra, (found.octaves[0], found.octaves[-1]), found.n_samples
-    _, U = eigh(S[-1] / np.trace(S[-1]), S[0] / np.trace(S[0]))
-    H = np.clip(found.hurst_sorted, 0.05, 0.95)
-    X = OperatorFractionalBrownianMotion(H).sample(n, size=simulations, rng=rng)
-    drawn = [estimate_hurst(x, octaves=octaves, method="univariate") for x in X]
-    energy = np.mean([np.log(np.diagonal(f.spectra, axis1=1, axis2=2)) for f in drawn], axis=0)
-    wanted = np.log(np.einsum("km,jkl,lm->jm", U, S, U))
-    scales = np.exp(np.average(wanted - energy, axis=0, weights=found.counts) / 2)
-    W = np.linalg.inv(U.T) * scales
-    again = np.mean([estimate_hurst(W @ x, octaves=octaves).hurst for x in X], axis=0)
-    return found.hurst - (again - H)
-
-
 def one_correction(rng, model, mixing, octaves):
     x = MIXINGS[mixing](rng, model.n_channels) @ model.sample(2**14, rng=rng)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = estimate_hurst(x, octaves=octaves)
-        return found.hurst, simulated_correction(found, rng)
+        return found.hurst, mixing_correction(found, rng=rng).hurst
 
 
 def correction(scale, jobs):

@@ -11,6 +11,7 @@ from ailys.selfsimilarity import (
     cluster_exponents,
     equality_test,
     estimate_hurst,
+    mixing_correction,
     pairwise_tests,
 )
 from ailys.selfsimilarity.equality import invariant_exponents
@@ -88,7 +89,7 @@ def test_the_invariant_statistic_does_not_see_the_mixing():
     first = estimate_hurst(x, octaves=(3, 6))
     W = rng.standard_normal((4, 4)) @ np.diag([1, 10, 100, 0.1])
     second = estimate_hurst(W @ x, octaves=(3, 6))
-    statistics = [invariant_exponents(f.spectra, f.weights, f.octaves, f.counts, "motion") for f in (first, second)]
+    statistics = [invariant_exponents(f.spectra, f.weights, "motion") for f in (first, second)]
     assert np.allclose(*statistics, atol=1e-7)
     # its mean is the exponent of the determinants, which is that of the classical eigenvalues
     assert np.isclose(statistics[0].mean(), first.classical.mean())
@@ -138,3 +139,19 @@ def test_questions_that_make_no_sense_are_refused(found):
         equality_test(estimate_hurst(x))
     with pytest.raises(ValueError, match="more than 2 bootstrap"):
         equality_test(estimate_hurst(x, n_bootstrap=2, rng=0))
+
+
+def test_a_simulated_bias_is_smaller_where_lines_have_not_separated():
+    """Fine octaves, .6 and .8 behind a rotation by 30 degrees, 12 runs: the correction takes away most of a bias of many errors."""
+    angle = np.pi / 6
+    W = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+    truth = np.array([0.6, 0.8])
+    model, before, after = OperatorFractionalBrownianMotion(truth, 0.5, W), [], []
+    for seed in range(12):
+        found = estimate_hurst(model.sample(2**14, rng=seed), octaves=(3, 8))
+        before.append(found.hurst)
+        after.append(mixing_correction(found, n_simulations=10, rng=seed).hurst)
+    bias = [np.abs(np.mean(h, axis=0) - truth).max() for h in (before, after)]
+    assert bias[1] < bias[0]
+    with pytest.raises(ValueError, match="eigenvalues"):
+        mixing_correction(estimate_hurst(model.sample(4096, rng=0), method="univariate"))

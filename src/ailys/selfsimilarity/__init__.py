@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from .clusters import ExponentClusters, PairwiseTests, cluster_exponents, pairwise_tests
+from .correction import MixingCorrection, mixing_correction
 from .diagram import LogScaleDiagram, OctaveChoice, choose_octaves, log_scale_diagram
 from .equality import EqualityTest, equality_test
 from .estimate import HurstEstimate
@@ -32,6 +33,7 @@ __all__ = [
     "ExponentClusters",
     "HurstEstimate",
     "LogScaleDiagram",
+    "MixingCorrection",
     "OctaveChoice",
     "OperatorFractionalBrownianMotion",
     "PairwiseTests",
@@ -46,6 +48,7 @@ __all__ = [
     "fractional_brownian_motion",
     "largest_correlation",
     "log_scale_diagram",
+    "mixing_correction",
     "pairwise_tests",
     "sliding_hurst",
     "wavelet_coefficients",

@@ -1,7 +1,7 @@
 """`equality_test`: are all exponents the same?
 
 chi2: Lucas, Abry, Wendt, Didier, *Bootstrap for testing the equality of selfsimilarity exponents*, EUSIPCO 2021.
-monte_carlo: replicates of the fitted null model. invariant: the same on whitened spectra, so that the mixing drops out.
+monte_carlo: replicates of the fitted null model. invariant: the same on spectra whitened by the first one, so that the mixing drops out.
 """
 
 from __future__ import annotations
@@ -128,9 +128,7 @@ def equality_test(
     options = options_of(estimate)
     if method == "invariant":
         work = partial(_null_invariant, n=estimate.n_samples, M=M, weights=estimate.weights, options=options)
-        observed = invariant_exponents(
-            estimate.spectra, estimate.weights, estimate.octaves, estimate.counts, estimate.process
-        )
+        observed = invariant_exponents(estimate.spectra, estimate.weights, estimate.process)
     else:
         pooled = _pooled(estimate.spectra, common, estimate.octaves, estimate.counts, estimate.process)
         root = np.linalg.cholesky(pooled)
@@ -150,18 +148,12 @@ def replicates_of(estimate: HurstEstimate) -> np.ndarray:
     return estimate.bootstrap
 
 
-def invariant_exponents(
-    spectra: np.ndarray, w: np.ndarray, octaves: np.ndarray, counts: np.ndarray, process: str
-) -> np.ndarray:
-    """Exponents of the eigenvalues of P^-1 S(2^j), ascending at each octave; P is the mean of the rescaled spectra.
+def invariant_exponents(spectra: np.ndarray, w: np.ndarray, process: str) -> np.ndarray:
+    """Exponents of the eigenvalues of S(2^j1)^-1 S(2^j), ascending at each octave j; all lines start together and spread.
 
-    With Y = A X all spectra become A S A^T and P becomes A P A^T, so nothing here depends on A: the exponent that rescales is
-    that of the determinants, whose slope A does not change either.
+    With Y = A X all spectra become A S A^T, and these eigenvalues stay as they are.
     """
-    M = spectra.shape[-1]
-    determinants = np.linalg.slogdet(spectra)[1] / np.log(2)
-    common = float(exponents(determinants[:, None] / M, w, process)[0])
-    L = np.linalg.cholesky(_pooled(spectra, common, octaves, counts, process))
+    L = np.linalg.cholesky(spectra[0])
     whitened = np.linalg.solve(L, np.linalg.solve(L, spectra).transpose(0, 2, 1))
     return exponents(np.log2(np.linalg.eigvalsh(whitened)), w, process)
 
@@ -179,8 +171,7 @@ def _null_invariant(
     j1, j2 = options["octaves"]
     details = transform(x, options["vanishing_moments"], first=j1, max_octave=j2)
     spectra = np.array([spectral_matrix(D) for D in details.details.values()])
-    counts = np.array(list(details.counts.values()), float)
-    return invariant_exponents(spectra, weights, np.arange(j1, j2 + 1), counts, options["process"])
+    return invariant_exponents(spectra, weights, options["process"])
 
 
 def _null_exponents(

@@ -16,7 +16,7 @@ __all__ = ["SelfSimilarity"]
 
 
 class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Windows (N, M, n) to exponents (N, M); a matrix (N, n) is N windows of one channel.
+    r"""Windows (N, M, n) to exponents (N, M); a matrix (N, n) is N windows of one channel.
 
     Parameters
     ----------
@@ -25,9 +25,9 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    n_channels_, n_samples_ : of the windows seen by `fit`
-    n_features_in_ : numbers of a window, n_channels_ * n_samples_
-    octaves_ : pair used for every window
+    n_channels\_, n_samples\_ : of the windows seen by `fit`
+    n_features_in\_ : numbers of a window, channels times samples
+    octaves\_ : pair used for every window
 
     Examples
     --------

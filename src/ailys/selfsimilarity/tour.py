@@ -54,7 +54,7 @@ def known_truth(rng: np.random.Generator) -> Exhibit:
                         "mean width of the intervals": f"{np.mean(found.interval[:, 1] - found.interval[:, 0]):.3f}",
                     },
                     "Each channel mixes all four components, so every channel alone shows the largest exponent. Classical eigenvalues repel each other where "
-                    "coefficients are few. Finer octaves give shorter intervals, until they are shorter than what the mixing still bends.",
+                    "coefficients are few. Finer octaves give shorter intervals; exponents nearer to each other would not have separated there yet.",
                 )
             )  # fmt: skip
             guarantee = found.guarantee
@@ -83,7 +83,7 @@ def brain_waves(rng: np.random.Generator) -> Exhibit:
                 found,
                 "eeg",
                 f"octaves {octaves[0]} to {octaves[1]}",
-                "With 800 samples the intervals are wide. They say so.",
+                "The intervals are wide, and the exponents move with the range of scales: over so few scales these signals are not self-similar. Only a longer recording could tell.",
             )
         )
     return Exhibit(
@@ -107,8 +107,8 @@ def markets(rng: np.random.Generator) -> Exhibit:
     size = np.log(np.abs(np.diff(prices, axis=1)) + 1e-4)
     frames = []
     for label, x, process, remark in (
-        ("prices", prices, "motion", "Log prices wander nearly like Brownian motion: exponents near one half, no memory to trade on."),
-        ("size of the daily moves", size, "noise", "The size of the moves has long memory: exponents well above one half. Calm days follow calm days, for years."),
+        ("prices", prices, "motion", "Log prices wander much like a path without memory, whose exponent is one half."),
+        ("size of the daily moves", size, "noise", "The size of the moves remembers: exponents above one half. Calm days follow calm days, for months."),
     ):  # fmt: skip
         found = estimate_hurst(x, octaves=(3, 8), process=process, n_bootstrap=300, rng=rng)
         test = equality_test(found)
@@ -168,7 +168,7 @@ STOPS = (
         title="The memory of the markets",
         question="Do markets remember?",
         story=(
-            "Prices forget: tomorrow's move does not follow from yesterday's. But their nervousness remembers for years. Two exponents with error bars tell "
+            "Prices forget: tomorrow's move does not follow from yesterday's. But their nervousness remembers for months. Two exponents with error bars tell "
             "the two apart."
         ),
         command="ailys selfsimilarity test prices.csv --octaves 3 8",
