@@ -53,7 +53,9 @@ def test_the_verbs_of_a_newcomer(run):
     code, out, _ = run("test", "x.npy", "--alpha", ".05", "--octaves", "4", "8", "--bootstrap", "200", "--json")
     assert code == 0
     assert json.loads(out)["equality"] == "rejected at 0.05"
-    code, out, _ = run("cluster", "x.npy", "--octaves", "4", "8", "--bootstrap", "200", "--plot", "c.svg", "--json")
+    code, out, _ = run(
+        "cluster", "x.npy", "--octaves", "4", "8", "--bootstrap", "200", "--alpha", ".001", "--plot", "c.svg", "--json"
+    )
     assert code == 0
     assert json.loads(out)["clusters"] == 2
     code, out, _ = run("diagram", "x.npy", "--channel", "2", "--process", "motion", "--plot", "d.png")

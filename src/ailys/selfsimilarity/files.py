@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def _from_npz(path: Path, wanted: str | None) -> np.ndarray:
             if name not in names:
                 raise ValueError(f"{path}: no array {name!r}; it holds {', '.join(names[:_SHOWN])}")
             return np.asarray(archive[name])
-    except (OSError, EOFError, KeyError, TypeError, AttributeError) as fault:
+    except (OSError, EOFError, KeyError, TypeError, AttributeError, BadZipFile) as fault:
         raise ValueError(f"{path}: not a NumPy .npz archive of numbers, or cut short ({fault})") from None
     except ValueError as fault:
         if str(fault).startswith(str(path)):

