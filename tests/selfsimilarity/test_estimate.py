@@ -252,3 +252,18 @@ def test_the_needed_number_of_samples_is_enough():
         assert default_octaves(M, needed, moments) == (3, 4)
         with pytest.raises(ValueError, match="needed"):
             default_octaves(M, needed - 2, moments)
+
+
+def test_memory_is_linear_in_the_signal_and_less_than_it():
+    import tracemalloc
+
+    peaks = []
+    for n in (2**16, 2**17, 2**18):
+        x = np.cumsum(np.random.default_rng(0).standard_normal((6, n)), axis=1)
+        estimate_hurst(x, octaves=(5, 10))
+        tracemalloc.start()
+        estimate_hurst(x, octaves=(5, 10))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert peaks[-1] < x.nbytes / 2
+    assert peaks[2] - peaks[1] < 2.2 * (peaks[1] - peaks[0]) + 1e5
