@@ -239,8 +239,8 @@ def diagram(scale, jobs):
         lambda k: np.exp(gammaln(k + d) - gammaln(k + 1 - d) - gammaln(d) + gammaln(1 - d))[:, None, None], n
     )
     for shape in (None, 2.5, 0.5):
-        work = partial(one_diagram, shape=shape, n=n, simulations=60)
-        rows = np.array(replicate(work, max(4, int(80 * scale)), embedding, rng=3, n_jobs=jobs))
+        work = partial(one_diagram, shape=shape, n=n, simulations=40)
+        rows = np.array(replicate(work, max(4, int(40 * scale)), embedding, rng=3, n_jobs=jobs))
         mean = rows.mean(axis=0)
         table.append(
             {"law of the noise": "Gaussian" if shape is None else f"gamma, shape {shape}", "runs": len(rows)}
