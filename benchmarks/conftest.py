@@ -2,9 +2,25 @@
 
 import os
 import platform
+from importlib import metadata
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+
+# distributions of peers that are not in the ``bench`` extra because their requirements clash with the constraints
+PEERS = (
+    *("diffprivlib", "mabwiser", "mdpsolver", "opendp", "pymab", "pymdptoolbox", "pymultifracs", "python-dp", "PyXAB"),
+    *("quantecon", "SMPyBandits", "lazylinop", "pyfaust", "torch-structured", "torchao", "torch", "scipy"),
+)
+
+
+def _is_installed(name):
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def pytest_benchmark_update_json(config, benchmarks, output_json):
@@ -25,6 +41,7 @@ def pytest_benchmark_update_json(config, benchmarks, output_json):
         "machine": f"{cpu.get('brand_raw', platform.machine())}, one thread, CPU time, least of the rounds",
         "python": platform.python_version(),
         "date": output_json["datetime"][:10],
+        "versions": {name: metadata.version(name) for name in PEERS if _is_installed(name)},
         "rows": rows,
     }
     output_json.clear()

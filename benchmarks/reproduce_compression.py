@@ -2,7 +2,7 @@
 
     python benchmarks/reproduce_compression.py [minilm] [curve] [crepe] [threads] [memory]
 
-Each part prints its table and writes it to docs/measured/compression-<part>.json. The curve takes about four minutes for
+Each part prints its table and writes it to docs/measured/compression-<part>.json. The curve takes about five minutes for
 each of its distilled points.
 """
 
@@ -21,6 +21,7 @@ from scipy.stats import spearmanr
 
 from ailys.compression import ButterflyLinear, compress, distill
 from ailys.compression.samples import crepe, docstring_sentences, hear, minilm, tones
+from ailys.quantization import quantize_module
 
 MEASURED = Path(__file__).resolve().parent.parent / "docs" / "measured"
 TRAIN = ["numpy", "scipy.stats", "scipy.optimize", "scipy.special", "sklearn.linear_model", "sklearn.ensemble"]
@@ -95,13 +96,13 @@ def part_minilm() -> None:
 # -- the smallest network -------------------------------------------------------------------------
 
 
-def int8(model):
-    """Weight-only rounding of the encoder's matrices to 8 bits, a scale for each row: what a file would hold."""
-    small = copy.deepcopy(model)
+def rounded(model, bits: int):
+    """Weight-only rounding of the encoder's matrices to whole numbers, a scale for each row: what a file would hold."""
+    small, top = copy.deepcopy(model), 2 ** (bits - 1) - 1
     for name, module in small.named_modules():
         if isinstance(module, torch.nn.Linear) and name.startswith("encoder."):
             w = module.weight.data
-            scale = w.abs().amax(1, keepdim=True) / 127
+            scale = w.abs().amax(1, keepdim=True) / top
             module.weight.data = torch.round(w / scale) * scale
     return small
 
@@ -126,15 +127,19 @@ class _Mask(torch.nn.Module):
         return w * self.mask
 
 
-def part_curve(steps: int = 150) -> None:
-    """Quality against size with calibration and some minutes of distillation, and the rivals."""
+def part_curve(steps: int = 320) -> None:
+    """Quality against size with calibration and distillation, and the rivals.
+
+    320 steps take five minutes on two cores that do nothing else (.9 s a step).
+    """
     data, rows = Sentences(), []
     batches = data.encoder.batches(sorted(data.train[384:8384], key=len), 32)
-    dense = sum(
-        m.weight.numel()
+    linear = [
+        m.weight
         for n, m in data.encoder.model.named_modules()
         if isinstance(m, torch.nn.Linear) and n.startswith("encoder.")
-    )
+    ]
+    dense, scales = sum(w.numel() for w in linear), sum(len(w) for w in linear)
 
     def add(method: str, weights: int, size: float, model, trained: int = 0) -> None:
         row = {"method": method, "encoder weights": weights, "encoder MB": round(size / 1e6, 2)}
@@ -143,13 +148,23 @@ def part_curve(steps: int = 150) -> None:
         write("curve", rows)
 
     add("original", dense, 4 * dense, data.encoder.model)
-    add("int8, a scale for each row", dense, dense + 4 * dense / 384, int8(data.encoder.model))
-    for budget in (0.7, 0.5):
+    for bits in (8, 6, 5, 4):
+        size = dense * bits / 8 + 4 * scales
+        add(f"rounded to {bits} bits, a scale for each row", dense, size, rounded(data.encoder.model, bits))
+    for budget in (0.75, 0.7, 0.5):
         result = compress(data.encoder.model, budget=budget, layers=encoder_layers, calibration=data.calibration)
-        add("ailys, calibrated", result.params_after, 4 * result.params_after, result.model)
+        weights = result.params_after
+        add("ailys, calibrated", weights, 4 * weights, result.model)
         teach(result.model, data, batches, steps)
-        add("ailys, calibrated", result.params_after, 4 * result.params_after, result.model, steps)
-    for budget in (0.5,):
+        add("ailys, calibrated", weights, 4 * weights, result.model, steps)
+        for significand in (5, 4):
+            small, report = quantize_module(rounded(result.model, 8), significand)
+            left = [m.weight for n, m in small.named_modules() if isinstance(m, torch.nn.Linear) and "encoder." in n]
+            size = sum(layer.bits for layer in report.layers) / 8 + sum(w.numel() + 4 * len(w) for w in left)
+            title = f"the same, factors with {significand} significant bits, dense layers 8 bits"
+            add(title, weights, size, small, steps)
+        if budget != 0.75:
+            continue
         plain = compress(
             data.encoder.model, budget=budget, layers=encoder_layers, architecture="lowrank", allocate="uniform"
         )
@@ -157,11 +172,11 @@ def part_curve(steps: int = 150) -> None:
         teach(plain.model, data, batches, steps)
         add("low rank, plain", plain.params_after, 4 * plain.params_after, plain.model, steps)
         # at equal bytes: four for a value and two for its column
-        kept = int(budget * dense * 4 / 6)
-        small = pruned(data.encoder.model, kept / dense)
-        add("pruned, largest weights", kept, 6 * kept, small)
+        left = int(budget * dense * 4 / 6)
+        small = pruned(data.encoder.model, left / dense)
+        add("pruned, largest weights", left, 6 * left, small)
         teach(small, data, batches, steps)
-        add("pruned, largest weights", kept, 6 * kept, small, steps)
+        add("pruned, largest weights", left, 6 * left, small, steps)
 
 
 def token_states(model, batch):

@@ -21,6 +21,8 @@ extensions = [
     "numpydoc",
     "mathml",  # docs/_ext: formulas that a browser draws by itself
     "measured",  # docs/_ext: tables from docs/measured/*.json
+    "claims",  # docs/_ext: the table of all claims of the audit
+    "side_by_side",  # docs/_ext: all of them on one page, with targets and versions
 ]
 exclude_patterns = ["_build", "_generated", "_templates", "_ext"]
 templates_path = ["_templates"]

@@ -94,3 +94,39 @@ def test_the_import_is_light_and_the_help_fast():
     assert done.stdout.strip() == "[]"
     assert best(sys.executable, "-c", "import ailys") < 0.3
     assert best(sys.executable, "-m", "ailys", "--help") < 0.6
+
+
+def test_warnings_of_libraries_are_lines_of_the_program(capsys, monkeypatch, tmp_path):
+    import warnings
+
+    import numpy as np
+
+    import ailys.butterfly
+
+    honest = ailys.butterfly.butterfly
+
+    def warned(*args, **kwargs):
+        for _ in range(2):
+            warnings.warn("rounded twice", stacklevel=1)
+        return honest(*args, **kwargs)
+
+    monkeypatch.setattr(ailys.butterfly, "butterfly", warned)
+    np.save(tmp_path / "a.npy", np.eye(4))
+    code, _, err = run(capsys, "butterfly", "factorize", str(tmp_path / "a.npy"))
+    assert (code, err) == (0, "ailys: rounded twice\n")
+    code, _, err = run(capsys, "butterfly", "factorize", str(tmp_path / "a.npy"), "--order", "up")
+    assert code == 2
+    assert err.count("\n") == 1
+
+
+def test_an_interrupt_is_one_line(capsys, monkeypatch, tmp_path):
+    import numpy as np
+
+    import ailys.butterfly
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ailys.butterfly, "butterfly", interrupted)
+    np.save(tmp_path / "a.npy", np.eye(4))
+    assert run(capsys, "butterfly", "factorize", str(tmp_path / "a.npy")) == (130, "", "ailys: stopped\n")

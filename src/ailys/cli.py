@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
 import typer.core
 
 from . import __version__
-from .core.console import Exit, Refused
+from .core.console import Exit, Refused, warn
 from .core.optional import MissingExtra
 from .domains import DOMAINS
 
@@ -70,9 +71,26 @@ def main(arguments: list[str] | None = None) -> None:
     command = typer.main.get_command(app)
     if sys.stdout is None:  # closed by the caller
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    with warnings.catch_warnings(record=True) as caught:
+        code = _run(command, arguments)
+    if code in (Exit.DONE, Exit.REFUSED):  # otherwise the one line that says why matters
+        for text in dict.fromkeys(_remark(item) for item in caught):
+            warn(text)
+    sys.exit(int(code))
+
+
+def _remark(item: warnings.WarningMessage) -> str:
+    """A warning of a library as a line of this program."""
+    kind = "" if item.category is UserWarning else f"{item.category.__name__}: "
+    return f"{kind}{item.message}"
+
+
+def _run(command: Any, arguments: list[str] | None) -> int:
+    code: int = Exit.DONE
     try:
         result = command.main(args=arguments, prog_name="ailys", standalone_mode=False)
-        code = result if isinstance(result, int) else Exit.DONE
+        if isinstance(result, int):
+            code = _say("stopped", 130) if result == 130 else result  # 130: how Typer returns an interrupt
     except typer.Abort:
         code = _say("stopped", 130)
     except KeyboardInterrupt:
@@ -93,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             text = f"a fault in ailys itself ({type(fault).__name__}: {fault}); run again with AILYS_TRACEBACK=1 and report it"
             code = _say(text, Exit.FAILED)
-    sys.exit(int(code))
+    return code
 
 
 def _is_usage(fault: Exception) -> bool:
@@ -111,6 +129,5 @@ def _usage(fault: Any) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"ailys: {line}", file=sys.stderr)
+    warn(message)
     return code

@@ -253,3 +253,59 @@ def test_remarks_of_the_library_are_lines_of_the_program(run):
     code, _, err = run("complexity", "--means", "0.5,0.5,0.1")
     assert code == 0
     assert err == "ailys: several arms share the best mean: no number of draws tells them apart\n"
+
+
+def test_numbers_beyond_reason_are_refused_before_the_work(run, tmp_path):
+    many = "9" * 30
+    for words, said in (
+        (("plan", "--baseline", ".1", "--lift", "1e-320"), "would need"),
+        (("simulate", "--means", ".1,.5", "--policy", "ucb", "--replicates", many), "'--replicates'"),
+        (("simulate", "--means", ".1,.5", "--policy", "ucb", "--horizon", many), "'--horizon'"),
+        (("simulate", "--means", ".1,.5", "--policy", "ucb", "--jobs", many), "--jobs must be"),
+        (("identify", "--means", ".1,.5", "--max-steps", many), "'--max-steps'"),
+        (("discover", "--budget", many), "'--budget'"),
+        (("graph", "W.npy", "--means", "mu.npy", "--sigma", "1e-320"), "--sigma must be a positive number"),
+        (("complexity", "--means", ".5,.4", "--delta", "2", "--plot", "w.png"), "delta must lie"),
+    ):
+        code, out, err = run(*words)
+        assert (code, out) == (2, ""), err
+        assert said in err
+        assert err.count("\n") == 1
+    assert not (tmp_path / "w.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (("extra", "turn"), float("inf")),
+        (("extra", "s"), [99, 99]),
+        (("extra", "given"), {"1": [0.7, 0.7]}),
+        (("extra", "held"), {"1": [5, 1.0]}),
+        (("extra", "best"), float("nan")),
+        (("rng", "uinteger"), -1),
+        (("counts",), [float("inf"), 0]),
+        (("pending",), {"1": [0, "x", 0]}),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused_and_left_alone(run, tmp_path, field, value):
+    assert run("trial", "new", "s.json", "--arms", "a,b", "--seed", "3")[0] == 0
+    assert run("trial", "next", "s.json")[0] == 0
+    state = part = json.loads((tmp_path / "s.json").read_text())
+    for key in field[:-1]:
+        part = part[key]
+    part[field[-1]] = value
+    (tmp_path / "s.json").write_text(json.dumps(state))
+    before = (tmp_path / "s.json").read_bytes()
+    for words in (("status", "s.json"), ("next", "s.json"), ("record", "s.json", "--trial", "1", "--outcome", "1")):
+        code, _, err = run("trial", *words)
+        assert code == 2, err
+        assert err.count("\n") == 1
+        assert "s.json" in err
+    assert (tmp_path / "s.json").read_bytes() == before
+
+
+def test_a_state_nested_without_end_is_refused(run, tmp_path):
+    (tmp_path / "s.json").write_text('{"a":' * 30_000)
+    code, _, err = run("trial", "status", "s.json")
+    assert code == 2
+    assert "levels deep" in err

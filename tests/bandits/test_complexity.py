@@ -196,3 +196,13 @@ def test_weights_agree_with_a_solution_in_forty_digits(means):
     answer = oracle_weights(means)
     assert answer.T_star == pytest.approx(float(scale / y), rel=1e-13)
     assert answer.weights == pytest.approx([float(x[a] / scale) for a in range(len(mu))], abs=1e-13)
+
+
+def test_where_several_arms_are_right_only_the_asymptotic_bound_is_stated():
+    one = oracle_weights([0.8, 0.5, 0.4], epsilon=0.1)
+    two = oracle_weights([0.8, 0.75, 0.4], epsilon=0.1)
+    assert (one.n_right, two.n_right) == (1, 2)
+    assert "kl(delta, 1-delta)" in one.guarantee.statement
+    assert "as delta goes to 0" in two.guarantee.statement
+    batch = oracle_weights([[0.8, 0.5, 0.4], [0.8, 0.75, 0.4]], epsilon=0.1)
+    assert batch.n_right.tolist() == [1, 2]

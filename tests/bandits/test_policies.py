@@ -238,6 +238,8 @@ def test_theorems_are_claimed_only_where_they_are_proved():
     assert told(bandits.Thompson(2)).kind == "regret-bound"
     assert told(bandits.KLUCBpp(2, horizon=10)).kind == "regret-bound"
     assert told(bandits.UCB(2)) is None
+    assert told(bandits.IMED(2)).kind == "regret-bound"
+    assert told(bandits.IMED(2, family="poisson")) is None
     assert "8 sum" in str(told(bandits.UCB(2, sigma=1)))
 
 

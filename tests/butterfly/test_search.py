@@ -96,3 +96,9 @@ def test_bad_shapes_are_refused():
         list(enumerate_chains((4, 4), max_params=10, max_depth=0))
     with pytest.raises(ValueError, match="NaN"):
         pareto_chains(np.full((4, 4), np.nan))
+
+
+def test_no_chain_without_redundancy_is_deeper_than_its_prime_factors():
+    shallow = list(enumerate_chains((4, 6), max_params=10**6, max_depth=4))
+    assert list(enumerate_chains((4, 6), max_params=10**6, max_depth=10**30)) == shallow
+    assert max(map(len, shallow)) <= 4

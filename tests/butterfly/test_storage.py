@@ -115,3 +115,41 @@ def test_a_loaded_factorization_multiplies_and_is_refined_with_its_matrix(tmp_pa
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         ButterflyFactorization.load(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("error", -1, "finite number >= 0"),
+        ("error", 0, "lower bound"),
+        ("norm", float("inf"), "finite number >= 0"),
+        ("weighted", True, "'weighted' exactly if"),
+        ("split_errors", [1e9, 1e9], "lower bound"),
+        ("split_errors", [], "0 split errors"),
+        ("centre", 7, "centre is 7"),
+        ("notes", [3], "must be text"),
+    ],
+)
+def test_a_certificate_that_contradicts_itself_is_refused(tmp_path, field, value, said):
+    import json
+
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "f.safetensors"
+    butterfly(np.random.default_rng(0).standard_normal((8, 8)), "dyadic").save(path)
+    with safe_open(path, framework="numpy") as file:
+        record = json.loads(file.metadata()["ailys.butterfly"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, metadata={"ailys.butterfly": json.dumps({**record, field: value})})
+    with pytest.raises(ValueError, match=said):
+        ButterflyFactorization.load(path)
+
+
+def test_metadata_nested_without_end_is_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "f.safetensors"
+    save_file({"factor.0": np.ones((1, 2, 2, 1))}, path, metadata={"ailys.butterfly": "[" * 100_000})
+    with pytest.raises(ValueError, match="levels deep"):
+        ButterflyFactorization.load(path)

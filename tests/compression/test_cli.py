@@ -102,3 +102,10 @@ def test_nothing_is_overwritten_without_being_told(run, tmp_path):
     code, _, err = run("report", "weights.safetensors")
     assert code == 2
     assert "not a compressed network" in err
+
+
+@pytest.mark.parametrize("budget", ["inf", "1" + "0" * 400])
+def test_an_infinite_budget_is_refused(run, budget):
+    code, _, err = run("compress", "weights.safetensors", "--budget", budget, "--out", "o.safetensors")
+    assert code == 2
+    assert "budget must be" in err

@@ -51,3 +51,11 @@ def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path):
         save_figure(Figure(), tmp_path / "out.xyz")
     assert not list(tmp_path.iterdir())
     assert save_figure(drawing(), tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_kind_of_a_figure_is_checked_before_the_work(tmp_path):
+    from ailys.core.figures import figure_target
+
+    with pytest.raises(ValueError, match="cannot draw a docx file"):
+        figure_target(tmp_path / "a.docx")
+    assert figure_target(tmp_path / "a.svg") == tmp_path / "a.svg"

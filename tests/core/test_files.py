@@ -80,3 +80,17 @@ def test_objects_are_not_unpickled(tmp_path):
     np.savez(tmp_path / "b.npz", x=np.ones(2))
     with pytest.raises(ValueError, match="archive of several arrays"):
         read_array(tmp_path / "b.npz")
+
+
+def test_a_damaged_header_of_an_array_is_a_sentence(tmp_path):
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1%s,), }" % ("0" * 30)
+    text = header.encode().ljust(117) + b"\n"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(ValueError, match="not a NumPy .npy file"):
+        read_array(tmp_path / "a.npy")
+
+
+def test_pipes_are_not_overwritten_even_by_force(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npy")
+    with pytest.raises(ValueError, match="a device or a pipe"):
+        writable_target(tmp_path / "pipe.npy", overwrite=True)

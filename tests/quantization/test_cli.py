@@ -104,3 +104,23 @@ def test_wrong_input_gives_one_line_code_2_and_no_file(run, tmp_path, words, sai
     assert said in err
     assert err.count("\n") == 1
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
+
+
+def test_messages_speak_of_options_and_a_refused_figure_leaves_nothing(run, tmp_path):
+    before = sorted(p.name for p in tmp_path.iterdir())
+    for words, said in (
+        (("rank-one", "X.npy", "Y.npy", "--bits", "e9"), "--bits must be a number of significant bits"),
+        (("rank-one", "X.npy", "Y.npy", "--bits", ","), "--bits must be a number of significant bits"),
+        (("rank-one", "X.npy", "Y.npy", "--bits", "40"), "take fewer --bits, or pass --sampled"),
+        (("chain", "factors.npz", "--bits", "e9"), "--bits must be a number of significant bits"),
+        (("chain", "factors.npz", "--beam", "9" * 30), "'--beam'"),
+        (("rank-one", "X.npy", "Y.npy", "--out", "v.npz", "--plot", "v.docx"), "cannot draw a docx file"),
+        (("chain", "factors.npz", "--out", "q.safetensors", "--plot", "q"), "cannot draw a nameless file"),
+    ):
+        code, out, err = run(*words)
+        assert (code, out) == (2, "")
+        assert said in err
+        assert err.count("\n") == 1
+        assert "fmt" not in err
+        assert "max_breakpoints" not in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == before

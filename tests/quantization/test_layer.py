@@ -147,3 +147,12 @@ def test_a_layer_used_twice_is_quantized_once_and_stays_one():
 def test_bad_input_gets_a_sentence(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("text", ["[" * 10_000, "{}", "[1]", "hello", '{"error": 1}'])
+def test_a_damaged_record_of_a_saved_layer_is_a_sentence(text):
+    layer = QuantizedButterflyLinear(quantize_chain(projected(8, 0), 2))
+    state = layer.state_dict()
+    state["_extra_state"] = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+    with pytest.raises(ValueError, match="record of a quantized layer is damaged"):
+        layer.load_state_dict(state)

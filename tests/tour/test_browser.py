@@ -5,6 +5,7 @@ Needs Chromium and its driver; skips, and says so, without them.
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +91,18 @@ def test_figures_follow_the_dark_scheme_and_have_text_alternatives(browser, page
     figures = browser.find_elements("css selector", "figure svg")
     assert figures
     assert all(figure.get_attribute("aria-label") for figure in figures)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_accessibility_error(browser, page, scheme):
+    axe = pytest.importorskip("axe_core_python", reason="axe-core is not installed")
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    browser.get(page)
+    browser.execute_script((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = browser.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "axe.run().then(r => done(r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html).join(' '))));"
+    )
+    assert found == []

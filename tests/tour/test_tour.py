@@ -103,3 +103,18 @@ def test_the_command_writes_the_page_and_fails_when_a_stop_failed(monkeypatch, t
     page = (tmp_path / "t" / "index.html").read_text()
     assert "This stop failed" in page
     assert "fourier" in page
+
+
+def test_a_frame_may_state_its_own_guarantee():
+    def draw(rng):
+        frames = [
+            Frame(str(k), "<svg></svg>", {"k": str(k)}, guarantee=Guarantee("error", f"off by {k}")) for k in (1, 2)
+        ]
+        return Exhibit(tuple(frames), "numbers.", Guarantee("error", "said of all"), "k", start=1)
+
+    stop = Stop("own", "Own", "Why?", "So.", "ailys tour own", draw)
+    exhibit = draw(None)
+    page = render([Outcome("butterfly", stop, exhibit, 1.0, None)], seed=0)
+    assert exhibit.shown_guarantee.statement == "off by 2"
+    assert all(text in page for text in ("off by 1", "off by 2"))
+    assert "said of all" not in page

@@ -138,12 +138,15 @@ class Agent(ABC):
 
     def recommend(self) -> Recommendation:
         """The arm of the best mean observed."""
+        self._require_outcomes()
+        best = int(np.argmax(np.where(self.counts > 0, self.means, -np.inf)))
+        return Recommendation(self.label(best), None, 0.0, False, self.t)
+
+    def _require_outcomes(self) -> None:
         if self.t == 0:
             raise ValueError(
                 "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
             )
-        best = int(np.argmax(np.where(self.counts > 0, self.means, -np.inf)))
-        return Recommendation(self.label(best), None, 0.0, False, self.t)
 
     # -- asking and telling -------------------------------------------------------------------------
 
@@ -304,7 +307,7 @@ class Agent(ABC):
             )
         try:
             agent = kind._revive(state)
-        except (KeyError, TypeError, IndexError, AttributeError) as fault:
+        except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as fault:
             raise ValueError(
                 f"{_where(source)}the state of {kind.__name__} misses or spoils a field: {fault}"
             ) from None
@@ -335,8 +338,9 @@ class Agent(ABC):
         agent.counts[:], agent.sums[:] = counts, sums
         agent.t, agent._next = int(state["t"]), int(state["next_trial"])
         agent.pending = {int(k): (int(v[0]), v[1], int(v[2])) for k, v in state["pending"].items()}
-        for trial, (arm, _, asked) in agent.pending.items():
-            if not (0 <= arm < agent.n_arms and 0 < trial < agent._next and 0 <= asked <= agent.t):
+        for trial, (arm, chance, asked) in agent.pending.items():
+            possible = chance is None or 0 < float(chance) <= 1
+            if not (0 <= arm < agent.n_arms and 0 < trial < agent._next and 0 <= asked <= agent.t and possible):
                 raise ValueError(f"the state has a pending trial {trial} of arm {arm}, which cannot have been asked")
         for arm, _, _ in agent.pending.values():
             agent._waiting[arm] += 1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Refused, SeedOption, progress, show, warn
+from ..core.console import Force, Json, Refused, SeedOption, check_jobs, progress, show
 from .cli_trial import trial_app
 
 if TYPE_CHECKING:
@@ -21,6 +19,8 @@ app = typer.Typer(
 )
 app.add_typer(trial_app, name="trial", help="A trial over weeks: assign, record, look, in one state file.")
 
+_MOST, _MOST_RUNS = 1_000_000_000, 10_000_000  # draws and requests, and runs: what is above was mistyped
+
 Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the result (.png, .svg, .pdf).")]
 Means = Annotated[str, typer.Option("--means", help="Means of the arms, separated by commas.")]
 FamilyOption = Annotated[
@@ -28,20 +28,6 @@ FamilyOption = Annotated[
 ]
 Alpha = Annotated[float, typer.Option("--alpha", help="Probability of ever rejecting a true hypothesis.")]
 Alternative = Annotated[str, typer.Option("--alternative", help="two-sided, or greater: the second arm is better.")]
-
-
-@contextmanager
-def _remarks() -> Iterator[None]:
-    """Warnings of the library as lines of this program, each once."""
-    import warnings
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        finally:
-            for message in dict.fromkeys(str(item.message) for item in caught if item.category is UserWarning):
-                warn(message)
 
 
 REGRET_POLICIES = (
@@ -95,7 +81,7 @@ def plan(
     alpha: Alpha = 0.05,
     power: Annotated[float, typer.Option("--power", help="Power of the fixed test.")] = 0.8,
     alternative: Alternative = "two-sided",
-    replicates: Annotated[int, typer.Option("--replicates", min=1, help="Simulated tests.")] = 400,
+    replicates: Annotated[int, typer.Option("--replicates", min=1, max=_MOST_RUNS, help="Simulated tests.")] = 400,
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
@@ -111,8 +97,8 @@ def simulate(
     policy: Annotated[
         list[str], typer.Option("--policy", help=f"Any of {', '.join(REGRET_POLICIES)}; repeat for several.")
     ],
-    horizon: Annotated[int, typer.Option("--horizon", help="Draws of a run.")] = 10_000,
-    replicates: Annotated[int, typer.Option("--replicates", help="Runs of each policy.")] = 200,
+    horizon: Annotated[int, typer.Option("--horizon", max=_MOST, help="Draws of a run.")] = 10_000,
+    replicates: Annotated[int, typer.Option("--replicates", max=_MOST_RUNS, help="Runs of each policy.")] = 200,
     family: FamilyOption = "bernoulli",
     jobs: Annotated[int, typer.Option("--jobs", help="Workers, as in joblib.")] = 1,
     seed: SeedOption = 0,
@@ -128,14 +114,13 @@ def simulate(
     with progress(silent=as_json) as display:
         display.add_task(f"{replicates} runs of {horizon} draws", total=None)
         result = run_simulation(
-            factories, _numbers(means, "--means"), horizon, replicates, family=family, rng=seed, n_jobs=_jobs(jobs)
+            factories, _numbers(means, "--means"), horizon, replicates, family=family, rng=seed, n_jobs=check_jobs(jobs)
         )
     _draw(target, result.plot)
     show(result, as_json)
 
 
 @app.command()
-@_remarks()
 def identify(
     means: Means,
     delta: Annotated[float, typer.Option("--delta", help="Probability of a wrong answer.")] = 0.05,
@@ -146,8 +131,10 @@ def identify(
     threshold: Annotated[
         str | None, typer.Option("--threshold", help="Stopping threshold; default: the cheapest proved one.")
     ] = None,
-    replicates: Annotated[int, typer.Option("--replicates", help="Runs of each policy.")] = 100,
-    max_steps: Annotated[int, typer.Option("--max-steps", help="Draws after which a run is given up.")] = 1_000_000,
+    replicates: Annotated[int, typer.Option("--replicates", max=_MOST_RUNS, help="Runs of each policy.")] = 100,
+    max_steps: Annotated[
+        int, typer.Option("--max-steps", max=_MOST, help="Draws after which a run is given up.")
+    ] = 1_000_000,
     family: FamilyOption = "bernoulli",
     jobs: Annotated[int, typer.Option("--jobs", help="Workers, as in joblib.")] = 1,
     seed: SeedOption = 0,
@@ -164,7 +151,7 @@ def identify(
         display.add_task(f"{replicates} runs", total=None)
         result = simulate_identification(
             factories, _numbers(means, "--means"), delta, epsilon, replicates, max_steps, family=family, threshold=threshold,
-            rng=seed, n_jobs=_jobs(jobs),
+            rng=seed, n_jobs=check_jobs(jobs),
         )  # fmt: skip
     _draw(target, result.plot)
     show(result, as_json)
@@ -174,7 +161,6 @@ def identify(
 
 
 @app.command()
-@_remarks()
 def complexity(
     means: Means,
     family: FamilyOption = "bernoulli",
@@ -189,13 +175,15 @@ def complexity(
 
     target = _target(plot, force)
     answer = oracle_weights(_numbers(means, "--means"), family, epsilon)
+    least = answer.lower_bound(delta)
     _draw(target, answer.plot)
-    show(answer, as_json, **{f"draws_at_least_at_delta_{delta:g}": answer.lower_bound(delta)})
+    bound = "draws_at_least" if answer.n_right == 1 else "draws_at_least_asymptotically"
+    show(answer, as_json, **{f"{bound}_at_delta_{delta:g}": least})
 
 
 @app.command()
 def discover(
-    budget: Annotated[int, typer.Option("--budget", min=1, help="Requests.")] = 2000,
+    budget: Annotated[int, typer.Option("--budget", min=1, max=_MOST, help="Requests.")] = 2000,
     margin: Annotated[
         float, typer.Option("--margin", min=0, help="Limits of the lines above the worst single outage.")
     ] = 0.15,
@@ -235,7 +223,6 @@ def discover(
 
 
 @app.command()
-@_remarks()
 def graph(
     weights: Annotated[Path, typer.Argument(help="Symmetric weights in a NumPy .npy file.")],
     means: Annotated[Path, typer.Option("--means", help="Means of the nodes in a .npy file.")],
@@ -259,6 +246,10 @@ def graph(
 
     if smoothness is not None and not 0 < smoothness < float("inf"):
         raise ValueError(f"--smoothness must be a positive number; got {smoothness:g}")
+    if not 1e-100 < sigma < 1e100:
+        raise ValueError(
+            f"--sigma must be a positive number, not so small or large that its square vanishes or overflows; got {sigma:g}"
+        )
     target = _target(plot, force)
     W, mu = read_array(weights), read_array(means)
     energy = rough(mu, W) if mu.ndim == 1 and mu.shape[:1] == W.shape[:1] else 0.0
@@ -292,7 +283,7 @@ def maximize(
     method: Annotated[
         str, typer.Option("--method", help="doo, soo, sequool, hoo, hct, poo, stosoo, stroquool, pacoptimizer.")
     ] = "soo",
-    budget: Annotated[int | None, typer.Option("--budget", help="Evaluations at most.")] = None,
+    budget: Annotated[int | None, typer.Option("--budget", max=_MOST, help="Evaluations at most.")] = None,
     epsilon: Annotated[float | None, typer.Option("--epsilon", help="Tolerated gap.")] = None,
     delta: Annotated[float | None, typer.Option("--delta", help="Probability of a worse answer.")] = None,
     lipschitz: Annotated[float | None, typer.Option("--lipschitz", help="Lipschitz constant.")] = None,
@@ -322,9 +313,9 @@ def maximize(
 
 
 def _target(plot: Path | None, force: bool) -> Path | None:
-    from ..core.validation import writable_target
+    from ..core.figures import figure_target
 
-    return writable_target(plot, overwrite=force) if plot else None
+    return figure_target(plot, overwrite=force) if plot else None
 
 
 def _draw(target: Path | None, draw: Callable[[], Any]) -> None:
@@ -349,12 +340,6 @@ def _number_or_name(text: str | None) -> float | str | None:
         return float(text)
     except ValueError:
         return text
-
-
-def _jobs(jobs: int) -> int:
-    if jobs == 0:
-        raise ValueError("--jobs must be a number of workers, or -1 for all cores; got 0")
-    return jobs
 
 
 def _regret_policy(name: str, horizon: int) -> Callable[..., Any]:

@@ -105,11 +105,11 @@ def record(
     with _opened(state) as test:
         if word == "missing":
             test.drop(trial)
-            show(test.result(), as_json)
-            return
-        arm = test.pending[trial][0] if trial in test.pending else 0
-        test.record(test.label(arm), words[word], trial)
-    show(test.result(), as_json)
+        else:
+            arm = test.pending[trial][0] if trial in test.pending else 0
+            test.record(test.label(arm), words[word], trial)
+        result = test.result()  # before the state is written
+    show(result, as_json)
 
 
 @trial_app.command()

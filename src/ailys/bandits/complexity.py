@@ -2,7 +2,8 @@
 
 ``1 / T*(mu) = max over weights of the min over rivals of the evidence collected per draw``; every strategy that errs
 with probability at most delta draws at least ``T*(mu) kl(delta, 1 - delta)`` times on average (Garivier and
-Kaufmann 2016, Theorem 1; for answers within epsilon of the best, Degenne and Koolen 2019).
+Kaufmann 2016, Theorem 1). Where several arms are within epsilon of the best, all of them right answers, this is true only as
+delta goes to 0 (Degenne and Koolen 2019): at a fixed delta a strategy that does not mind which of them it names may need less.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ class OracleWeights(Answer):
     Attributes
     ----------
     weights : (..., K) proportions, summing to 1
-    T_star : (...) characteristic time; the expected number of draws is at least ``T_star kl(delta, 1 - delta)``
+    T_star : (...) characteristic time; the expected number of draws is at least ``T_star kl(delta, 1 - delta)`` where one
+        answer is right, and ``(1 + o(1))`` times that as delta goes to 0 where several are
     best : (...) the answer that these weights make evident
     objective : (...) evidence per draw against the hardest rival at these weights, computed apart from the solver
     epsilon : answers within epsilon of the best are right
     family : reward family
+    n_right : (...) number of right answers
     """
 
     weights: np.ndarray
@@ -44,6 +47,7 @@ class OracleWeights(Answer):
     objective: Any
     epsilon: float
     family: Family
+    n_right: Any = 1
 
     def facts(self) -> Mapping[str, Any]:
         """Answer, characteristic time, weights."""
@@ -57,7 +61,7 @@ class OracleWeights(Answer):
         }
 
     def lower_bound(self, delta: float) -> Any:
-        """Least expected number of draws of any delta-correct strategy (for these means)."""
+        """Least expected number of draws of any delta-correct strategy, for these means (of several right answers: as delta goes to 0)."""
         return sample_lower_bound(self.T_star, delta)
 
     def plot(self, ax: Any = None) -> Any:
@@ -71,17 +75,18 @@ class OracleWeights(Answer):
         """The lower bound that holds for every strategy; None for a batch of problems."""
         if np.ndim(self.T_star):
             return None
-        scale = f"{self.T_star:.6g}"
+        one = self.n_right == 1
+        least = f"{self.T_star:.6g} kl(delta, 1-delta)" if one else f"(1 + o(1)) {self.T_star:.6g} ln(1/delta)"
         return Guarantee(
             kind="lower-bound",
             statement=f"a strategy that errs with probability at most delta on every instance draws at least "
-            f"{scale} kl(delta, 1-delta) times on average here",
+            f"{least} times on average here{'' if one else ' as delta goes to 0'}",
             level=float(self.T_star),
             assumptions=(
                 f"independent rewards of the {self.family.name} family with these means",
                 *(("all rewards at the ends of the interval",) if self.family.name == "bounded" else ()),
             ),
-            source="Garivier and Kaufmann 2016, Theorem 1" if self.epsilon == 0 else "Degenne and Koolen 2019",
+            source="Garivier and Kaufmann 2016, Theorem 1" if one else "Degenne and Koolen 2019, Theorem 1",
         )
 
 
@@ -117,10 +122,13 @@ def oracle_weights(means: Any, family: Family | str = "bernoulli", epsilon: floa
     map_oracle(flat, eps, family.code, family.sigma, weights, times, best)
     objective = np.array([_objective(m, w, int(b), eps, family) for m, w, b in zip(flat, weights, best, strict=True)])
     shape = array.shape[:-1]
+    right = np.ones(len(flat), np.int64) if eps == 0 else (flat >= flat.max(axis=1, keepdims=True) - eps).sum(axis=1)
     if np.isinf(times).any():
         warnings.warn("several arms share the best mean: no number of draws tells them apart", stacklevel=2)
     if not shape:
-        return OracleWeights(weights[0], float(times[0]), int(best[0]), float(objective[0]), epsilon, family)
+        return OracleWeights(
+            weights[0], float(times[0]), int(best[0]), float(objective[0]), epsilon, family, int(right[0])
+        )
     return OracleWeights(
         weights.reshape(array.shape),
         times.reshape(shape),
@@ -128,6 +136,7 @@ def oracle_weights(means: Any, family: Family | str = "bernoulli", epsilon: floa
         objective.reshape(shape),
         epsilon,
         family,
+        right.reshape(shape),
     )
 
 

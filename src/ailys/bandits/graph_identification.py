@@ -296,10 +296,7 @@ class SpectralTaS(Agent):
 
     def recommend(self) -> Recommendation:
         """The best node, with its confidence once stopped."""
-        if self.t == 0:
-            raise ValueError(
-                "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
-            )
+        self._require_outcomes()
         best, evidence = self.evidence()
         proof = None
         if self._answer is not None:

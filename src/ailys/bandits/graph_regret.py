@@ -117,10 +117,7 @@ class _SpectralAgent(Agent):
         """The node of the best estimate."""
         from .agent import Recommendation
 
-        if self.t == 0:
-            raise ValueError(
-                "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
-            )
+        self._require_outcomes()
         return Recommendation(self.label(int(np.argmax(self._estimate))), None, 0.0, False, self.t)
 
     def _argmax(self, index: np.ndarray) -> int:
@@ -290,10 +287,7 @@ class SpectralEliminator(_SpectralAgent):
         """The node of the best estimate among those still in play."""
         from .agent import Recommendation
 
-        if self.t == 0:
-            raise ValueError(
-                "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
-            )
+        self._require_outcomes()
         best = int(np.argmax(np.where(self.active, self._estimate, -np.inf)))
         return Recommendation(self.label(best), None, 0.0, False, self.t, proof=self._proof())
 

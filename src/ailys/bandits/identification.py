@@ -185,10 +185,7 @@ class IdentificationAgent(Agent):
         return self._answer is not None
 
     def _evidence(self) -> tuple[int, float, float]:
-        if self.t == 0:
-            raise ValueError(
-                "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
-            )
+        self._require_outcomes()
         best = int(np.argmax(np.where(self.counts > 0, self.sums / np.maximum(self.counts, 1), -np.inf)))
         answer = best if self._answer is None else self._answer
         rule, constants = CODES[self.threshold], self._constants

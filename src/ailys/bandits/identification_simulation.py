@@ -67,7 +67,10 @@ class IdentificationResult(Answer):
 
     @property
     def lower_bound(self) -> float:
-        """``T* kl(delta, 1 - delta)``: no delta-correct strategy has a smaller expected stopping time."""
+        """``T* kl(delta, 1 - delta)``: no delta-correct strategy has a smaller expected stopping time.
+
+        Where several arms are within epsilon of the best, only as delta goes to 0.
+        """
         return float(sample_lower_bound(self.characteristic_time, self.delta))
 
     def table(self) -> list[dict[str, Any]]:
@@ -106,13 +109,23 @@ class IdentificationResult(Answer):
     @property
     def guarantee(self) -> Guarantee:
         """The lower bound on the expected number of draws."""
+        rewards = (f"independent rewards of the family {self.family}",)
+        if self.epsilon > 0 and np.sum(self.means >= self.means.max() - self.epsilon) > 1:
+            return Guarantee(
+                "lower-bound",
+                f"a strategy that errs with probability at most delta on every instance draws at least (1 + o(1)) "
+                f"{self.characteristic_time:.6g} ln(1/delta) times on average here as delta goes to 0",
+                level=self.characteristic_time,
+                assumptions=rewards,
+                source="Degenne and Koolen 2019, Theorem 1",
+            )
         return Guarantee(
             "lower-bound",
             f"no strategy that errs with probability at most {self.delta:g} on every instance draws fewer than "
             f"{self.lower_bound:.6g} times on average here",
             level=self.lower_bound,
-            assumptions=(f"independent rewards of the family {self.family}",),
-            source="Garivier and Kaufmann 2016, Theorem 1" if self.epsilon == 0 else "Degenne and Koolen 2019",
+            assumptions=rewards,
+            source="Garivier and Kaufmann 2016, Theorem 1",
         )
 
     def plot(self, ax: Any = None) -> Any:

@@ -93,7 +93,18 @@ class _ThresholdAgent(Agent):
         return int(candidates[0]) if len(candidates) == 1 else int(self.rng.choice(candidates))
 
 
-class LevelSet(_ThresholdAgent):
+class _ConfidentAgent(_ThresholdAgent):
+    """Those that are wrong with probability at most delta."""
+
+    def __init__(self, n_arms: Arms, theta: float, family: Family | str = "bernoulli", delta: float = 0.05,
+                 threshold: str | None = None, rng: Seed = None, *, log: str | Path | None = None) -> None:  # fmt: skip
+        kind = as_family(family)
+        self.delta = check_delta(delta)
+        self.threshold = _with_proof(threshold, kind)
+        super().__init__(n_arms, theta, kind, rng, log, {"delta": self.delta, "threshold": self.threshold})
+
+
+class LevelSet(_ConfidentAgent):
     """Identify the arms whose mean is above ``theta``, wrong in any arm with probability at most delta.
 
     Tracks the proportions ``w_a ~ 1 / d(mean_a, theta)`` among the arms that are not settled; an arm is settled when
@@ -105,13 +116,6 @@ class LevelSet(_ThresholdAgent):
     >>> run(LevelSet(3, theta=0.5, rng=0), Arms([0.2, 0.9, 0.8], rng=0), 10_000).agent.recommend().action
     [1, 2]
     """
-
-    def __init__(self, n_arms: Arms, theta: float, family: Family | str = "bernoulli", delta: float = 0.05,
-                 threshold: str | None = None, rng: Seed = None, *, log: str | Path | None = None) -> None:  # fmt: skip
-        kind = as_family(family)
-        self.delta = check_delta(delta)
-        self.threshold = _with_proof(threshold, kind)
-        super().__init__(n_arms, theta, kind, rng, log, {"delta": self.delta, "threshold": self.threshold})
 
     def _setup(self) -> None:
         self._constants = threshold_constants(self.threshold, self.delta, self.n_arms)
@@ -147,10 +151,7 @@ class LevelSet(_ThresholdAgent):
 
     def recommend(self) -> Recommendation:
         """The list of arms above the threshold."""
-        if self.t == 0:
-            raise ValueError(
-                "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
-            )
+        self._require_outcomes()
         above = np.where(self._open, self._above(), self._side)
         answer = [self.label(int(a)) for a in np.flatnonzero(above)]
         proof = None
@@ -188,15 +189,12 @@ class APT(_ThresholdAgent):
 
     def recommend(self) -> Recommendation:
         """The list of arms whose observed mean is above the threshold."""
-        if self.t == 0:
-            raise ValueError(
-                "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
-            )
+        self._require_outcomes()
         answer = [self.label(int(a)) for a in np.flatnonzero(self._above())]
         return Recommendation(answer, None, self.epsilon, False, self.t)
 
 
-class MinimumTest(_ThresholdAgent):
+class MinimumTest(_ConfidentAgent):
     """Is the smallest mean below ``theta``? Murphy sampling (Kaufmann, Koolen, Garivier 2018).
 
     Means are drawn from their posterior until one of them is below theta; the arm of the smallest is drawn. Stops with
@@ -209,13 +207,6 @@ class MinimumTest(_ThresholdAgent):
     >>> run(MinimumTest(3, theta=0.5, rng=0), Arms([0.2, 0.9, 0.8], rng=0), 10_000).agent.recommend().action
     True
     """
-
-    def __init__(self, n_arms: Arms, theta: float, family: Family | str = "bernoulli", delta: float = 0.05,
-                 threshold: str | None = None, rng: Seed = None, *, log: str | Path | None = None) -> None:  # fmt: skip
-        kind = as_family(family)
-        self.delta = check_delta(delta)
-        self.threshold = _with_proof(threshold, kind)
-        super().__init__(n_arms, theta, kind, rng, log, {"delta": self.delta, "threshold": self.threshold})
 
     def _setup(self) -> None:
         self._yes = threshold_constants(self.threshold, self.delta, self.n_arms)
@@ -258,10 +249,7 @@ class MinimumTest(_ThresholdAgent):
 
     def recommend(self) -> Recommendation:
         """True if some arm is below the threshold."""
-        if self.t == 0:
-            raise ValueError(
-                "nothing has been observed yet: tell at least one outcome before asking for a recommendation"
-            )
+        self._require_outcomes()
         answer = bool((~self._above()[self.counts > 0]).any()) if self._answer is None else self._answer
         proof = None
         if self.should_stop:

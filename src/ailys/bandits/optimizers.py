@@ -247,7 +247,25 @@ class DOO(_Deterministic):
         )
 
 
-class SOO(_Deterministic):
+class _ByDepth(_Deterministic):
+    """The leaves of each depth, best first."""
+
+    def __init__(self, bounds: Any, arity: int) -> None:
+        super().__init__(bounds, arity)
+        self._leaves: list[list[tuple[float, int]]] = []
+
+    def _add(self, cell: int, value: float) -> None:
+        depth = self.tree.depth[cell]
+        while len(self._leaves) <= depth:
+            self._leaves.append([])
+        heapq.heappush(self._leaves[depth], (-value, cell))
+
+    def _best_leaf(self) -> int:
+        level = min((h for h, heap in enumerate(self._leaves) if heap), key=lambda h: self._leaves[h][0])
+        return heapq.heappop(self._leaves[level])[1]
+
+
+class SOO(_ByDepth):
     """Simultaneous optimistic optimisation: no smoothness needed (Munos 2011).
 
     Sweeps over the depths; at each, the best leaf is split if it is better than those split before in the sweep.
@@ -257,14 +275,7 @@ class SOO(_Deterministic):
     def __init__(self, bounds: Any, *, h_max: int | None = None, arity: int = 3) -> None:
         super().__init__(bounds, arity)
         self.h_max = None if h_max is None else check_budget(h_max)
-        self._leaves: list[list[tuple[float, int]]] = []
         self._level, self._bar = 0, -math.inf
-
-    def _add(self, cell: int, value: float) -> None:
-        depth = self.tree.depth[cell]
-        while len(self._leaves) <= depth:
-            self._leaves.append([])
-        heapq.heappush(self._leaves[depth], (-value, cell))
 
     def _pick(self) -> int:
         idle = 0
@@ -274,8 +285,7 @@ class SOO(_Deterministic):
                 self._level, self._bar = 0, -math.inf
                 idle += 1
                 if idle > 2:  # all leaves are at the largest depth: the best of them is split all the same
-                    level = min((h for h, heap in enumerate(self._leaves) if heap), key=lambda h: self._leaves[h][0])
-                    return heapq.heappop(self._leaves[level])[1]
+                    return self._best_leaf()
             heap = self._leaves[self._level]
             self._level += 1
             if heap and -heap[0][0] >= self._bar:
@@ -283,7 +293,7 @@ class SOO(_Deterministic):
                 return heapq.heappop(heap)[1]
 
 
-class SequOOL(_Deterministic):
+class SequOOL(_ByDepth):
     """Sequential online optimisation: ``floor(h_max / h)`` best cells of each depth (Bartlett, Gabillon, Valko 2019).
 
     ``h_max = floor(n / sum_{t <= n} 1 / t)`` for a budget of n evaluations.
@@ -293,14 +303,7 @@ class SequOOL(_Deterministic):
         super().__init__(bounds, arity)
         n = self.budget = check_budget(budget)
         self.h_max = max(1, int(n / sum(1 / t for t in range(1, n + 1))))
-        self._leaves: list[list[tuple[float, int]]] = []
         self._level, self._left = 0, 1
-
-    def _add(self, cell: int, value: float) -> None:
-        depth = self.tree.depth[cell]
-        while len(self._leaves) <= depth:
-            self._leaves.append([])
-        heapq.heappush(self._leaves[depth], (-value, cell))
 
     def _pick(self) -> int:
         while True:
@@ -309,8 +312,7 @@ class SequOOL(_Deterministic):
                 return heapq.heappop(self._leaves[self._level])[1]
             self._level += 1
             if self._level > self.h_max or self._level >= len(self._leaves):  # budget left: go on with the best leaf
-                level = min((h for h, heap in enumerate(self._leaves) if heap), key=lambda h: self._leaves[h][0])
-                return heapq.heappop(self._leaves[level])[1]
+                return self._best_leaf()
             self._left = self.h_max // self._level
 
 

@@ -112,7 +112,12 @@ def plan_ab_test(
         raise ValueError(f"n_replicates must be a whole number >= 1; got {n_replicates!r}")
     p, q = baseline, baseline + lift
     z = norm.isf(alpha / 2 if alternative == "two-sided" else alpha) + norm.isf(1 - power)
-    fixed = 2 * math.ceil(z**2 * (p * (1 - p) + q * (1 - q)) / lift**2)
+    size = float(z) ** 2 * (p * (1 - p) + q * (1 - q)) / max(lift**2, 1e-300)
+    if not 0 < size < 1e15:
+        raise ValueError(
+            f"a test of lift {lift:g}, alpha {alpha:g} and power {power:g} would need {2 * size:.2g} trials"
+        )
+    fixed = 2 * math.ceil(size)
     limit = int(max_n) if max_n is not None else 20 * fixed
     keys = as_generator(rng).integers(0, 2**64 - 1, size=int(n_replicates), dtype=np.uint64, endpoint=True)
     means = np.array([p, q])

@@ -222,7 +222,7 @@ class MOSS(CompiledPolicy):
                 f"the regret at T = {self._horizon} is at most a universal constant times {_unit(self.family)}sqrt(K T) "
                 "on every instance"
             )
-            self.theorem = statement, "Audibert and Bubeck 2009, Theorem 5"  # type: ignore[misc]
+            self.theorem = statement, "Audibert and Bubeck 2009, Theorem 5; Garivier, Hadiji, Ménard, Stoltz 2022"  # type: ignore[misc]
         return super().result()
 
 
@@ -339,7 +339,12 @@ class IMED(_Plain):
     """Draw the arm of the smallest ``N d(mean, best mean) + ln N`` (Honda and Takemura 2015)."""
 
     policy = kernels.IMED
-    theorem = _ATTAINS, "Honda and Takemura 2015"
+
+    def result(self) -> PolicyResult:
+        """With its asymptotic optimality for Bernoulli rewards."""
+        if self.family.name == "bernoulli":
+            self.theorem = _ATTAINS, "Honda and Takemura 2015"  # type: ignore[misc]
+        return super().result()
 
 
 class EmpiricalKLUCB(_Plain):

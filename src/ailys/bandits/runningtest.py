@@ -267,3 +267,19 @@ class ABTest(Agent):
         self._given = {int(k): list(v) for k, v in extra["given"].items()}
         self._dropped = int(extra["dropped"])
         self._held = {int(k): None if v is None else (int(v[0]), float(v[1])) for k, v in extra["held"].items()}
+        self._check_evidence()
+
+    def _check_evidence(self) -> None:
+        """Refuse evidence that no trial can have, wherever the state comes from."""
+        for chances in self._given.values():
+            check_chances(chances, self.n_arms)
+        held = [item for item in self._held.values() if item is not None]
+        if not all(0 <= arm < self.n_arms and 0 <= value <= 1 for arm, value in held):
+            raise ValueError("the state holds back an outcome of an unknown arm, or outside of [0, 1]")
+        waiting = {trial for trial in (*self.pending, *self._held) if trial >= self._turn}
+        if not waiting <= self._given.keys():
+            raise ValueError("the state has a trial without the probabilities with which it was assigned")
+        if not ((self._n >= 0) & (self._s >= 0) & (self._s <= self._n * (1 + 1e-9)) & np.isfinite(self._n)).all():
+            raise ValueError("the state has more successes than outcomes")
+        if self._turn < 1 or self._dropped < 0 or not (math.isfinite(self._log_e) and 0 <= self._best < math.inf):
+            raise ValueError("the state has a turn, a number of dropped trials or an evidence that cannot be")

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.files import write_text
+from ..core.files import parse_json, write_text
 
 __all__ = ["SCHEMA", "EventLog", "Locked", "lock", "read_state", "restore_generator", "save_state", "stored_generator"]
 
@@ -104,9 +104,11 @@ def read_state(source: str | Path) -> dict[str, Any]:
             raise FileNotFoundError(f"{path}: no such file")
         text = path.read_text("utf-8", errors="replace")
     try:
-        state = json.loads(text)
+        state = parse_json(text)
     except json.JSONDecodeError as fault:
         raise ValueError(f"{name}: not JSON, or cut short (line {fault.lineno}: {fault.msg})") from None
+    except ValueError as fault:  # too deep, or a number of thousands of digits
+        raise ValueError(f"{name}: {fault}") from None
     if not isinstance(state, dict) or "schema" not in state:
         raise ValueError(f"{name}: not a state of ailys.bandits (no field 'schema')")
     if state["schema"] != SCHEMA:
@@ -197,7 +199,10 @@ class EventLog:
             if len(row) != 6 or row[0] not in ("ask", "tell", "observe", "drop"):
                 raise ValueError(f"{path}, line {number}: not an event of this log: {line.strip()!r}")
             rows.append(row)
-        return json.loads(lines[0][2:]), rows, events
+        try:
+            return parse_json(lines[0][2:]), rows, events
+        except ValueError as fault:
+            raise ValueError(f"{path}, line 1: {fault}") from None
 
     def resume(self) -> list[list[str]]:
         """Events that came after the last state; the log must begin with those that the state knows."""

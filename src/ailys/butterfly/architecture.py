@@ -349,7 +349,13 @@ class Chain:
                 patterns = ast.literal_eval(
                     f"[{text.strip().removeprefix('[').removesuffix(']').replace(')(', '),(')}]"
                 )
-            except (SyntaxError, TypeError, ValueError) as fault:
+            except (
+                SyntaxError,
+                TypeError,
+                ValueError,
+                RecursionError,
+                MemoryError,
+            ) as fault:  # the last: deep brackets
                 raise ValueError(f"cannot read the chain {text!r}: expected '[(a,b,c,d),...]'") from fault
             return cls(patterns)
         name, _, rest = text.strip().lower().partition(":")

@@ -101,15 +101,15 @@ def chains(
     """List the architectures of a shape within a budget, or the best ones for a matrix."""
     from itertools import islice
 
-    from ..core.figures import save_figure
-    from ..core.validation import read_array, writable_target
+    from ..core.figures import figure_target, save_figure
+    from ..core.validation import read_array
     from . import enumerate_chains, pareto_chains
 
     rows, cols = _shape(shape)
     if not 0 < budget < float("inf"):
         raise ValueError(f"--budget must be positive: a fraction up to 1, or a number of parameters; got {budget:g}")
     max_params = int(budget * rows * cols) if budget <= 1 else int(budget)
-    target = writable_target(plot, overwrite=force) if plot else None
+    target = figure_target(plot, overwrite=force) if plot else None
     if plot and matrix is None:
         raise ValueError("--plot needs --matrix: without a matrix there is no error to draw")
     if matrix is None:
@@ -157,12 +157,11 @@ def show_file(
     as_json: Json = False,
 ) -> None:
     """Print what a factorization file holds."""
-    from ..core.figures import save_figure
-    from ..core.validation import writable_target
+    from ..core.figures import figure_target, save_figure
     from . import ButterflyFactorization
     from .plots import plot_overview
 
-    target = writable_target(plot, overwrite=force) if plot else None
+    target = figure_target(plot, overwrite=force) if plot else None
     fact = ButterflyFactorization.load(factorization)
     if target is not None:
         save_figure(plot_overview(fact), target)

@@ -83,7 +83,8 @@ def plot_pareto(result: ParetoResult, ax: Axes | None = None) -> Axes:
     ax.step(result.n_params, result.relative_errors, where="post", color=PALETTE[0])
     ax.plot(result.n_params, result.relative_errors, ".", color=PALETTE[0], markersize=4)
     ax.plot(result.n_params[-1], result.relative_errors[-1], "o", color=PALETTE[1], label=str(result.best))
-    ax.axvline(result.max_params, color=PALETTE[5], linestyle=":", label="budget")
+    if result.max_params <= 10 * result.n_params[-1]:  # a budget far above all chains would push them to the edge
+        ax.axvline(result.max_params, color=PALETTE[5], linestyle=":", label="budget")
     ax.set_xlabel("parameters")
     ax.set_ylabel("relative error")
     ax.set_ylim(bottom=0)

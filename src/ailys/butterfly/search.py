@@ -67,8 +67,11 @@ def enumerate_chains(
         raise ValueError(f"max_depth must be at least 1; got {max_depth}")
     if m * n <= max_params:
         yield Chain.dense(shape)
-    for depth in range(2, max_depth + 1):
+    # every factor of a chain without redundancy has q > 1 or p > 1, so there are no more of them than prime factors
+    for depth in range(2, min(max_depth, m.bit_length() + n.bit_length() - 2) + 1):
         for q, p in product(_ordered_factorizations(m, depth), _ordered_factorizations(n, depth)):
+            if any(a == b == 1 for a, b in zip(q, p, strict=True)):
+                continue
             for ranks in _ranks(q, p, max_params, max_rank):
                 yield Chain.from_splits(q, p, ranks)
 

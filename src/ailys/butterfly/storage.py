@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.files import atomic_write
+from ..core.files import atomic_write, parse_json
 from .architecture import Chain
 from .factorization import ButterflyFactorization
 from .operator import checked_frame
@@ -67,7 +67,7 @@ def load(path: Path) -> ButterflyFactorization:
     if text is None:
         raise ValueError(f"{path}: a safetensors file, but not a butterfly factorization (no {_FORMAT!r} metadata)")
     try:
-        record: dict[str, Any] = json.loads(text)
+        record: dict[str, Any] = parse_json(text)
         if record["version"] > _VERSION:
             raise ValueError(f"written by a newer version of ailys (format {record['version']}); update ailys")
         dtype = record["dtype"]
@@ -77,7 +77,8 @@ def load(path: Path) -> ButterflyFactorization:
             if x.shape != tuple(p):
                 raise ValueError(f"factor.{i} has shape {x.shape}, the chain in the metadata says {tuple(p)}")
         shape = checked_frame(tuple(record["shape"]), tensors.get("perm"), chain)
-        return ButterflyFactorization(
+        _check_ranges(record, len(chain))
+        answer = ButterflyFactorization(
             factors=factors,
             chain=chain,
             shape=shape,
@@ -94,10 +95,34 @@ def load(path: Path) -> ButterflyFactorization:
             norm=float(record["norm"]),
             outside=float(record["outside"]),
         )
+        answer.lower_bound  # noqa: B018  (raises if the record contradicts itself)
+        return answer
     except (KeyError, TypeError, IndexError, AttributeError, OverflowError, json.JSONDecodeError) as fault:
         raise ValueError(f"{path}: the metadata of the butterfly factorization is damaged ({fault})") from fault
-    except ValueError as fault:
+    except (ValueError, RuntimeError) as fault:
         raise ValueError(f"{path}: {fault}") from fault
+
+
+def _check_ranges(record: dict[str, Any], depth: int) -> None:
+    """Numbers that no certificate has are refused."""
+    splits, steps, plain = record["split_errors"], record["step_errors"], record["unweighted_error"]
+    numbers = {name: record[name] for name in ("error", "norm", "outside")}
+    numbers |= {f"split_errors[{i}]": value for i, value in enumerate(splits)}
+    numbers |= {f"step_errors[{i}]": value for i, value in enumerate(steps)}
+    numbers |= {} if plain is None else {"unweighted_error": plain}
+    for name, value in numbers.items():
+        if isinstance(value, (bool, str)) or not 0 <= float(value) < np.inf:
+            raise ValueError(f"{name} is {value!r} in the metadata; expected a finite number >= 0")
+    if len(splits) != depth - 1:
+        raise ValueError(f"{len(splits)} split errors in the metadata for {depth} factors")
+    if not isinstance(record["weighted"], bool) or record["weighted"] != (plain is not None):
+        raise ValueError("the metadata must say 'weighted' exactly if there is an unweighted error")
+    for name, low, high in (("centre", 0, depth - 1), ("sweeps", 0, None)):
+        value = record[name]
+        if type(value) is not int or value < low or (high is not None and value > high):
+            raise ValueError(f"{name} is {value!r} in the metadata; expected a whole number in its range")
+    if not isinstance(record["order"], str) or not all(isinstance(note, str) for note in record["notes"]):
+        raise ValueError("order and notes must be text in the metadata")
 
 
 def _as_real(x: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ Every array here may hold a stack of matrices: the leading axis is then ``stack 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -329,7 +330,7 @@ def dense_of(x: Array) -> Array:
 
 def unit_scale(peak: float) -> float:
     """The power of two that brings a largest entry to the size of one; 1 for zero."""
-    return float(np.exp2(np.floor(np.log2(peak)))) if peak > 0 else 1.0
+    return math.ldexp(1.0, math.frexp(peak)[1] - 1) if peak > 0 else 1.0
 
 
 def _pair_views(x1: Array, x2: Array, first: Pattern, second: Pattern) -> tuple[Array, Array, tuple[int, ...]]:

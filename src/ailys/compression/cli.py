@@ -42,7 +42,7 @@ def compress(
     from .plan import BudgetTooSmall, check_goal
     from .report import table_rows
 
-    size = None if budget is None else int(budget) if budget > 1 and budget == int(budget) else budget
+    size = int(budget) if budget is not None and budget > 1 and budget.is_integer() else budget
     if budget is not None and 1 < budget < 100:
         raise ValueError(f"--budget is a fraction up to 1, or a number of weights; {budget:g} weights is no network")
     check_goal(size, max_error, allocate)
@@ -75,14 +75,13 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Print what a compressed network holds: layers, errors, sizes."""
-    from ..core.validation import writable_target
+    from ..core.figures import figure_target, save_figure, style
     from .files import read_compressed
     from .report import table_rows
 
-    target = writable_target(plot, overwrite=force) if plot else None
+    target = figure_target(plot, overwrite=force) if plot else None
     result = read_compressed(network)
     if target is not None:
-        from ..core.figures import save_figure, style
         from .plots import plot_layers
 
         with style():

@@ -92,6 +92,11 @@ class LayerReport:
     def from_dict(cls, record: Mapping[str, Any]) -> LayerReport:
         """The report written by `to_dict`."""
         given = record["guarantee"]
+        for name in ("params_before", "params_after", "itemsize"):
+            if int(record[name]) < 1:
+                raise ValueError(
+                    f"{name} of layer {record['name']!r} is {record[name]!r}; expected a whole number >= 1"
+                )
         return cls(
             name=str(record["name"]),
             kind=str(record["kind"]),

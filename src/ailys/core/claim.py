@@ -26,6 +26,8 @@ class Claim:
     level : promised probability of a violation: 0 for a theorem, alpha or delta for a statistical one
     slack : how far above ``level`` the rate may be shown to lie for the claim still to be called
         established; for tests whose true rate equals their level
+    covers : names of the answer classes whose guarantee the claim tries to break; every public answer that states a
+        guarantee is covered by some claim
     """
 
     name: str
@@ -33,6 +35,7 @@ class Claim:
     trial: Callable[[np.random.Generator], bool]
     level: float = 0.0
     slack: float = 0.0
+    covers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

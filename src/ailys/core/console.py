@@ -25,11 +25,16 @@ __all__ = [
     "Refused",
     "SeedOption",
     "print_json",
+    "check_jobs",
     "progress",
     "show",
     "show_table",
     "warn",
 ]
+
+
+_LONGEST = 1500  # characters of a line
+_MOST_JOBS = 512  # each is a process on this machine
 
 
 class Exit(IntEnum):
@@ -65,6 +70,13 @@ def show(answer: Answer, as_json: bool, **more: Any) -> None:
     _console().print(f"[bold]guarantee[/]  {escape(str(guarantee)) if guarantee else 'none is proved'}")
 
 
+def check_jobs(jobs: int) -> int:
+    """The number of workers of an option ``--jobs``, if it is one."""
+    if jobs == 0 or not -_MOST_JOBS <= jobs <= _MOST_JOBS:
+        raise ValueError(f"--jobs must be a number of workers up to {_MOST_JOBS}, or -1 for all cores; got {jobs}")
+    return jobs
+
+
 def print_json(report: Any) -> None:
     """Print JSON that any parser reads: no NaN, no infinities."""
     print(json.dumps(jsonable(report), indent=2, allow_nan=False))
@@ -87,8 +99,11 @@ def show_table(
 
 
 def warn(message: str) -> None:
-    """A remark on standard error."""
-    print(f"ailys: {message}", file=sys.stderr)
+    """A remark on standard error: one line, without what a terminal would obey, and without the middle of a long word."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(message.split()))
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
+    print(f"ailys: {line}", file=sys.stderr)
 
 
 @contextmanager

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .files import atomic_write
+from .validation import writable_target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PALETTE", "new_axes", "save_figure", "style", "to_svg"]
+__all__ = ["KINDS", "PALETTE", "figure_target", "new_axes", "save_figure", "style", "to_svg"]
+
+KINDS = ("png", "svg", "pdf", "eps", "jpg", "webp")  # what a figure can be written as
 
 # Okabe and Ito's colours, told apart by colour-blind readers, adjusted to stand on white and on black
 PALETTE = ("#2b7bba", "#e07b00", "#1a9e77", "#c8508c", "#8a6fd1", "#7f7f7f")
@@ -68,14 +71,23 @@ def new_axes(ax: Axes | None, **subplot: Any) -> Axes:
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure to a file, in the format that its name says; nothing half-written is left."""
-    path = Path(path)
-    known = figure.canvas.get_supported_filetypes()
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in known:
-        raise ValueError(f"{path}: cannot draw a {kind or 'nameless'} file; expected one of {', '.join(sorted(known))}")
+    path, kind = Path(path), _kind(path)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format=kind, bbox_inches="tight")
     return path
+
+
+def figure_target(path: str | Path, *, overwrite: bool = False) -> Path:
+    """The path, if a figure may be written there: asked before the work, so that nothing is written if it may not."""
+    _kind(path)
+    return writable_target(path, overwrite=overwrite)
+
+
+def _kind(path: str | Path) -> str:
+    kind = Path(path).suffix.lstrip(".").lower()
+    if kind not in KINDS:
+        raise ValueError(f"{path}: cannot draw a {kind or 'nameless'} file; expected one of {', '.join(KINDS)}")
+    return kind
 
 
 def to_svg(figure: Figure, name: str, alt: str) -> str:

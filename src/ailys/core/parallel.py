@@ -41,5 +41,7 @@ def _results(
 ) -> Iterator[T]:
     from joblib import Parallel, delayed
 
+    if n_jobs is not None and n_jobs > n:
+        n_jobs = max(n, 1)  # more workers than work would only be started
     streams: list[np.random.Generator] = spawn(rng, n)
     yield from Parallel(n_jobs=n_jobs)(delayed(function)(stream, *args, **kwargs) for stream in streams)

@@ -16,7 +16,9 @@ def read_array(path: str | Path) -> np.ndarray:
         raise FileNotFoundError(f"{path}: no such file")
     try:
         array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as fault:
+    except MemoryError:
+        raise
+    except Exception as fault:  # a damaged header may also raise OverflowError, SyntaxError, tokenize.TokenError, ...
         raise ValueError(f"{path}: not a NumPy .npy file of numbers, or cut short ({fault})") from fault
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path}: an archive of several arrays; expected one array in a .npy file (numpy.save)")
@@ -28,6 +30,8 @@ def writable_target(path: str | Path, *, overwrite: bool = False) -> Path:
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a device or a pipe; give the name of a file")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; choose another name or pass --force")
     if not path.parent.is_dir():

@@ -38,22 +38,28 @@ def rank_one(
     """The best rounding of x y^H; --out writes an .npz with x_hat, y_hat and scale."""
     import numpy as np
 
-    from ..core.figures import save_figure
+    from ..core.figures import figure_target, save_figure
     from ..core.files import atomic_write
     from ..core.validation import read_array, writable_target
     from . import quantize_rank_one
+    from .formats import as_format
+    from .scaling import SearchTooLong
 
     target = writable_target(_with_suffix(out, ".npz"), overwrite=force) if out else None
-    figure = writable_target(plot, overwrite=force) if plot else None
+    figure = figure_target(plot, overwrite=force) if plot else None
     method = "sampled" if sampled else "exact"
     with progress(silent=as_json) as display:
         display.add_task("comparing roundings", total=None)
-        answer = quantize_rank_one(read_array(x), read_array(y), bits, free_scale=free_scale, method=method)
+        given = read_array(x), read_array(y)
+        try:
+            answer = quantize_rank_one(*given, as_format(bits, "--bits"), free_scale=free_scale, method=method)
+        except SearchTooLong as fault:
+            raise ValueError(f"{fault.what}; take fewer --bits, or {fault.advice or 'pass --sampled'}") from None
+    if figure is not None:  # first: an answer that cannot be drawn leaves nothing behind
+        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
     if target is not None:
         with atomic_write(target) as temporary, temporary.open("wb") as file:
             np.savez(file, x_hat=answer.x_hat, y_hat=answer.y_hat, scale=answer.scale)
-    if figure is not None:
-        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
     show(answer, as_json, **_written(target, figure))
 
 
@@ -64,7 +70,7 @@ def chain(
     method: Annotated[
         str, typer.Option(help="rtn, pairwise, left_to_right, right_to_left, beam, or auto: the best of them.")
     ] = "auto",
-    beam: Annotated[int, typer.Option(min=1, help="Scalings kept for each column by 'beam'.")] = 16,
+    beam: Annotated[int, typer.Option(min=1, max=1_000_000, help="Scalings kept for each column by 'beam'.")] = 16,
     no_scale: Annotated[bool, typer.Option("--no-scale", help="No real scale of the product.")] = False,
     out: Out = None,
     plot: Plot = None,
@@ -72,20 +78,21 @@ def chain(
     as_json: Json = False,
 ) -> None:
     """Round the factors of a product, and write them packed (.safetensors)."""
-    from ..core.figures import save_figure
+    from ..core.figures import figure_target, save_figure
     from ..core.validation import writable_target
     from . import quantize_chain
+    from .formats import as_format
 
     target = writable_target(_with_suffix(out, ".safetensors"), overwrite=force) if out else None
-    figure = writable_target(plot, overwrite=force) if plot else None
+    figure = figure_target(plot, overwrite=force) if plot else None
     given = _read_factors(factors)
     with progress(silent=as_json) as display:
         display.add_task("rounding", total=None)
-        answer = quantize_chain(given, bits, method=method, beam=beam, scale=not no_scale)
+        answer = quantize_chain(given, as_format(bits, "--bits"), method=method, beam=beam, scale=not no_scale)
+    if figure is not None:  # first: an answer that cannot be drawn leaves nothing behind
+        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
     if target is not None:
         answer.save(target)
-    if figure is not None:
-        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
     more: dict[str, Any] = _written(target, figure)
     if target is not None:
         more["bytes_on_disk"] = target.stat().st_size
@@ -104,12 +111,11 @@ def curve(
     as_json: Json = False,
 ) -> None:
     """Error against bits for several methods, and the bits that they save."""
-    from ..core.figures import save_figure
-    from ..core.validation import writable_target
+    from ..core.figures import figure_target, save_figure
     from . import precision_bits_curve
 
     ts = _range(bits)
-    figure = writable_target(plot, overwrite=force) if plot else None
+    figure = figure_target(plot, overwrite=force) if plot else None
     given = _read_factors(factors)
     with progress(silent=as_json) as display:
         display.add_task("rounding", total=None)
@@ -132,11 +138,10 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Print what a file of quantized factors holds."""
-    from ..core.figures import save_figure
-    from ..core.validation import writable_target
+    from ..core.figures import figure_target, save_figure
     from . import QuantizedChain
 
-    figure = writable_target(plot, overwrite=force) if plot else None
+    figure = figure_target(plot, overwrite=force) if plot else None
     answer = QuantizedChain.load(quantized)
     if figure is not None:
         save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]

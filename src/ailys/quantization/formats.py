@@ -252,9 +252,9 @@ def as_format(fmt: Any, name: str = "fmt") -> Format:
     try:
         return _named(fmt) if isinstance(fmt, str) else FloatFormat.from_dtype(fmt)
     except ValueError as fault:
+        objects = "" if isinstance(fmt, str) else "a FloatFormat, an IntFormat, a Codebook, "
         raise ValueError(
-            f"{name} must be a FloatFormat, an IntFormat, a Codebook, a number of significant bits, or a name such as "
-            f"'e4m3', 'bfloat16', 'int4'; got {fmt!r}"
+            f"{name} must be {objects}a number of significant bits, or a name such as 'e4m3', 'bfloat16', 'int4'; got {fmt!r}"
         ) from fault
 
 
@@ -352,5 +352,5 @@ def _dtype(dtype: Any) -> np.dtype:
         if word and hasattr(ml_dtypes, word):
             return np.dtype(getattr(ml_dtypes, word))
         return np.dtype(word or dtype)
-    except TypeError as fault:
+    except (TypeError, SyntaxError) as fault:  # SyntaxError: NumPy reads a text with commas as Python
         raise ValueError(f"unknown type {dtype!r}") from fault

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..butterfly import ks_matmul
+from ..core.files import parse_json
 from ..core.optional import require
 from .chain import quantize_chain
 from .powers import times_power
@@ -147,7 +148,13 @@ class QuantizedButterflyLinear(torch.nn.Module):  # type: ignore[misc, name-defi
 
     def set_extra_state(self, state: Any) -> None:
         """Read the record of a saved layer."""
-        self._record = json.loads(bytes(state.cpu().numpy()).decode())
+        try:
+            record = parse_json(bytes(state.cpu().numpy()).decode())
+        except (ValueError, TypeError, AttributeError) as fault:
+            raise ValueError(f"the record of a quantized layer is damaged ({fault})") from fault
+        if not isinstance(record, dict) or not record.keys() >= {"version", "chain", "shape", "formats", "error"}:
+            raise ValueError("the record of a quantized layer is damaged: it does not say how the bytes are to be read")
+        self._record = record
         self._unpacked = None
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:

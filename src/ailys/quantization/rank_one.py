@@ -24,6 +24,7 @@ from .scaling import (
     MAX_BREAKPOINTS,
     OCTAVES,
     Scaling,
+    SearchTooLong,
     best_in_codebook,
     best_scaling,
     best_scaling_complex,
@@ -210,10 +211,7 @@ def _complex(x: Array, y: Array, wx: Array, t: int, ty: int, method: str, max_br
     size = (OCTAVES + 1) * 2.0 ** (2 * t - 1)
     stride = max(1, int(size // 2**14)) | 1 if method == "sampled" else 1
     if size / stride > max_breakpoints:
-        raise ValueError(
-            f"the search would compare about {size:.2g} roundings, more than max_breakpoints = {max_breakpoints:.2g}; "
-            "use method='sampled', or raise max_breakpoints"
-        )
+        raise SearchTooLong(size, max_breakpoints)
     found = best_scaling_complex(x, y.conj(), wx, t, ty, OCTAVES, stride)
     return found._replace(y_hat=found.y_hat.conj())
 

@@ -16,7 +16,15 @@ from ._slab_kernels import KEPT, n_slabs_for, search_slabs
 from ._sweep_kernels import sweep
 from .formats import Codebook, FloatFormat
 
-__all__ = ["MAX_BREAKPOINTS", "OCTAVES", "Scaling", "best_in_codebook", "best_scaling", "best_scaling_complex"]
+__all__ = [
+    "MAX_BREAKPOINTS",
+    "OCTAVES",
+    "Scaling",
+    "SearchTooLong",
+    "best_in_codebook",
+    "best_scaling",
+    "best_scaling_complex",
+]
 
 Array = np.ndarray
 MAX_BREAKPOINTS = 2 * 10**8
@@ -27,6 +35,15 @@ _SWEPT = 1e8  # roundings times entries that a direct sweep may take
 _FINE = 16  # above, prefix sums in double precision lose the differences
 _SAMPLES = 2**14
 _LARGEST = 64
+
+
+class SearchTooLong(ValueError):
+    """An exact search would compare more roundings than ``max_breakpoints``."""
+
+    def __init__(self, size: float, most: float, advice: str = "") -> None:
+        self.what, self.advice = f"an exact search would compare about {size:.2g} roundings", advice
+        other = advice or "use method='sampled'"
+        super().__init__(f"{self.what}, more than max_breakpoints = {most:.2g}; raise it, or {other}")
 
 
 class Scaling(NamedTuple):
@@ -51,10 +68,7 @@ def best_scaling(
     keep, keep_y = x != 0, y != 0
     size = int(keep.sum()) + (int(keep_y.sum()) if rounded else 0)
     if method == "exact" and size * 2.0 ** (max(t, ty) - 1) > max_breakpoints:
-        raise ValueError(
-            f"an exact search would compare about {size * 2.0 ** (max(t, ty) - 1):.2g} roundings, more than "
-            f"max_breakpoints = {max_breakpoints:.2g}; use method='sampled', or raise max_breakpoints"
-        )
+        raise SearchTooLong(size * 2.0 ** (max(t, ty) - 1), max_breakpoints)
     if method == "exact" and keep.sum() <= _SHORT and keep.sum() * 2.0 ** (t - 1) * max(size, 1) <= _SWEPT:
         x_hat, y_hat = np.empty_like(x), np.empty_like(y)
         lam, mu, _, _, met = sweep(x, wx, y, wy, t, ty, x_hat, y_hat, np.empty((5, x.size)), t)
@@ -105,10 +119,7 @@ def best_in_codebook(
     n_steps = int((x != 0).sum()) * (levels.size - 1)
     n_steps_y = int((y != 0).sum()) * (ylevels.size - 1) if rounded else 0
     if n_steps + n_steps_y > max_breakpoints:
-        raise ValueError(
-            f"an exact search would compare about {n_steps + n_steps_y:.2g} roundings, more than max_breakpoints = "
-            f"{max_breakpoints:.2g}; raise it, or use shorter vectors"
-        )
+        raise SearchTooLong(n_steps + n_steps_y, max_breakpoints, "use shorter vectors")
     x_hat, y_hat = np.empty_like(x), np.empty_like(y)
     if n_steps * (x.size + y.size) <= _SWEPT:
         lam, mu, _, _, met = codebook_search(x, wx, y, wy, levels, ylevels, rounded, both_signs, 0.0, x_hat, y_hat)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.console import Exit, Json, SeedOption, print_json, progress, show_table
+from ..core.console import Exit, Json, SeedOption, print_json, progress, show_table, warn
 
 app = typer.Typer(add_completion=False)
 
@@ -37,6 +37,10 @@ def tour(
     if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
         raise FileExistsError(f"{page} exists and is not a page of the tour; choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
+    if not as_json:
+        minutes = sum(stop.seconds for _, stop in selected.values()) / 60
+        duration = f"about {minutes:.0f} minutes" if minutes >= 1.5 else "a minute or less"
+        warn(f"{len(selected)} stop{'s' if len(selected) > 1 else ''}: {duration} on two cores")
     outcomes = []
     with progress(silent=as_json) as display:
         task = display.add_task("tour", total=len(selected))
@@ -55,9 +59,10 @@ def tour(
                 "seconds": o.seconds,
                 "peak_bytes": o.peak_bytes,
                 "fault": o.fault,
-                "guarantee": o.exhibit.guarantee.to_dict() if o.exhibit and o.exhibit.guarantee else None,
+                "guarantee": promised.to_dict() if promised else None,
             }
             for o in outcomes
+            for promised in [o.exhibit.shown_guarantee if o.exhibit else None]
         ]
         print_json({"page": str(page), "stops": report})
     else:

@@ -1,0 +1,25 @@
+"""What reaches the terminal."""
+
+import pytest
+
+from ailys.core.console import check_jobs, warn
+
+
+def test_a_remark_is_one_line_without_commands_to_the_terminal(capsys):
+    warn("two\nlines \x1b[31mred\x07 é 日本")
+    assert capsys.readouterr().err == "ailys: two lines \\x1b[31mred\\x07 é 日本\n"
+
+
+def test_a_long_word_loses_its_middle(capsys):
+    warn(f"begin {'x' * 100_000} end")
+    said = capsys.readouterr().err
+    assert len(said) < 2000
+    assert said.startswith("ailys: begin xxx")
+    assert said.endswith("xxx end\n")
+
+
+@pytest.mark.parametrize("jobs", [0, 10**30, -(10**30)])
+def test_numbers_of_workers_that_are_none_are_refused(jobs):
+    with pytest.raises(ValueError, match="--jobs must be"):
+        check_jobs(jobs)
+    assert check_jobs(-1) == -1

@@ -1,0 +1,1 @@
+"""Hostile input for every verb of every system: nothing here names a system, they are found."""

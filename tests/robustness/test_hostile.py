@@ -1,0 +1,64 @@
+"""Every verb of every system, with something wrong in a line that works: a sentence and a code, and nothing lost.
+
+In the normal run a few cases of each verb, drawn with a fixed seed; behind the mark ``slow`` more of them. All of them
+are tried by ``benchmarks/reproduce_robustness.py``, which writes the table of docs/robustness.md.
+"""
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ailys.cli import FRONTS
+from ailys.domains import DOMAINS
+
+from .cases import all_cases, random_case, try_case
+from .discovery import lines, samples, verbs
+
+FEW, MANY = 16, 150
+VERBS = {str(verb): verb for verb in verbs()}
+
+
+@pytest.mark.parametrize("system", [*DOMAINS, *FRONTS])
+def test_every_verb_comes_with_lines_that_work(system):
+    without = {v.name for v in VERBS.values() if v.system == system} - set(samples(system))
+    assert not without, (
+        f"tests/{system}/samples.py has no line for {without}; tests/robustness/discovery.py says what it is"
+    )
+    assert not set(samples(system)) - {v.name for v in VERBS.values() if v.system == system}
+
+
+def survives(name, most):
+    cases = all_cases(VERBS[name])
+    wrong = []
+    for case in random.Random(name).sample(cases, min(most, len(cases))):
+        _, faults = try_case(case)
+        wrong += [f"{case}: {fault}" for fault in faults]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_hostile_input_gets_a_sentence(name):
+    survives(name, FEW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VERBS)
+def test_many_hostile_inputs_get_a_sentence(name):
+    survives(name, MANY)
+
+
+@pytest.mark.parametrize("system", [*DOMAINS, *FRONTS])
+def test_random_bytes_and_words_get_a_sentence(system):
+    known = [line for verb in VERBS.values() if verb.system == system for line in lines(verb)]
+
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def survive(data):
+        case = random_case(data.draw, known)
+        _, faults = try_case(case)
+        assert not faults, f"{case}: {faults}"
+
+    if known:
+        survive()
