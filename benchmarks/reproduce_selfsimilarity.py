@@ -1,0 +1,304 @@
+"""Monte Carlo tables of multivariate self-similarity: bias, coverage, tests, corrections; ``docs/measured/selfsimilarity-*.json``.
+
+Each run draws an operator fractional Brownian motion, mixes it by a fresh random matrix (orthogonal, or with unit columns), and estimates.
+All runs have their own stream, so the tables do not depend on the number of workers.
+
+    python benchmarks/reproduce_selfsimilarity.py [bias coverage tests diagram correction] [--scale 1] [--jobs 2]
+"""
+
+import argparse
+import json
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ailys.core.parallel import replicate
+from ailys.selfsimilarity import (
+    OperatorFractionalBrownianMotion,
+    cluster_exponents,
+    equality_test,
+    estimate_hurst,
+    log_scale_diagram,
+    mixing_correction,
+)
+from ailys.selfsimilarity.equality import invariant_exponents
+
+HERE = Path(__file__).parents[1] / "docs" / "measured"
+# exponents, correlation, log2 n, octaves, runs
+SETTINGS = {
+    "A: .8 x 6, rho .5, (8, 11)": ([0.8] * 6, 0.5, 16, (8, 11), 400),
+    "B: .6 x 3, .8 x 3, rho .5, (8, 11)": ([0.6] * 3 + [0.8] * 3, 0.5, 16, (8, 11), 400),
+    "B': the same, (5, 10)": ([0.6] * 3 + [0.8] * 3, 0.5, 16, (5, 10), 400),
+    "C: .4, .5, ..., .9, rho .3, (8, 11)": ([0.4, 0.5, 0.6, 0.7, 0.8, 0.9], 0.3, 16, (8, 11), 400),
+    "D: .6 x 5, .7, rho .5, (8, 11)": ([0.6] * 5 + [0.7], 0.5, 16, (8, 11), 400),
+    "E: .7 x 20, rho .3, (5, 9)": ([0.7] * 20, 0.3, 16, (5, 9), 60),
+}
+# the figures to meet: bias of the classical and of the corrected estimator, standard deviation of the corrected one
+EXPECTED = {
+    "A": ([-0.136, -0.073, -0.024, 0.021, 0.062, 0.0], [0.0] * 6, [0.051, 0.040, 0.034, 0.035, 0.035, 0.055]),
+    "B": ([-0.099, -0.030, 0.027, -0.051, 0.018, -0.024], [0.004, 0.006, 0.015, -0.008, -0.004, -0.022], [0.054, 0.047, 0.046, 0.051, 0.047, 0.061]),
+    "B'": ([-0.028, 0.002, 0.041, -0.018, 0.012, -0.039], [0.014, 0.018, 0.029, -0.014, -0.008, -0.039], [0.014, 0.011, 0.012, 0.014, 0.013, 0.016]),
+    "C": ([-0.041, -0.037, -0.025, -0.012, 0.004, -0.035], [0.010, 0.002, 0.006, 0.011, 0.010, -0.037], [0.064, 0.058, 0.058, 0.058, 0.056, 0.055]),
+}  # fmt: skip
+UNIVARIATE_ON_C = [0.391, 0.295, 0.192, 0.094, -0.012, -0.109]
+
+
+def orthogonal(rng, M):
+    Q, R = np.linalg.qr(rng.standard_normal((M, M)))
+    return Q * np.sign(np.diag(R))
+
+
+def unit_columns(rng, M):
+    W = rng.standard_normal((M, M))
+    return W / np.linalg.norm(W, axis=0)
+
+
+MIXINGS = {"orthogonal": orthogonal, "unit columns": unit_columns}
+
+
+def one_run(rng, model, log2_n, octaves, mixing, n_bootstrap):
+    """Estimates, hits of the intervals, p-value of chi2, number of clusters."""
+    M = model.n_channels
+    x = MIXINGS[mixing](rng, M) @ model.sample(2**log2_n, rng=rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = estimate_hurst(x, octaves=octaves, n_bootstrap=n_bootstrap, rng=rng)
+    row = {
+        "corrected": found.hurst,
+        "classical": found.classical,
+        "univariate": found.univariate,
+        "error": found.standard_error,
+    }
+    if n_bootstrap:
+        truth = np.sort(model.hurst)
+        row["hit"] = (found.interval[:, 0] <= truth) & (truth <= found.interval[:, 1])
+        row["p"] = equality_test(found).p_value
+        row["clusters"] = cluster_exponents(found).n_clusters
+        row["clusters by"] = cluster_exponents(found, correction="by").n_clusters
+    return row
+
+
+def runs_of(name, scale, jobs, mixing="orthogonal", n_bootstrap=0, runs=None):
+    H, rho, log2_n, octaves, usual = SETTINGS[name]
+    model = OperatorFractionalBrownianMotion(H, rho)
+    model.embedding(2**log2_n)
+    count = max(8, int((runs or usual) * scale))
+    work = partial(one_run, log2_n=log2_n, octaves=octaves, mixing=mixing, n_bootstrap=n_bootstrap)
+    rows = replicate(work, count, model, rng=2024, n_jobs=jobs)
+    return np.array(H), {key: np.array([row[key] for row in rows]) for key in rows[0]}
+
+
+def digits(values, places=3):
+    values = np.atleast_1d(values)
+    if values.size > 8:
+        return f"{values.min():+.{places}f} ... {values.max():+.{places}f}"
+    return " ".join(f"{v:+.{places}f}".replace("0.", ".") for v in values)
+
+
+def plain(values, places=3):
+    values = np.atleast_1d(values)
+    if values.size > 8:
+        return f"{values.min():.{places}f} ... {values.max():.{places}f}"
+    return " ".join(f"{v:.{places}f}" for v in values)
+
+
+def deviation(name, H, found):
+    """Largest difference to the expected figures in units of the tolerance 4 sd / sqrt(R) + 0.003."""
+    key = name.split(":")[0]
+    if key not in EXPECTED:
+        return None
+    worst = 0.0
+    for kind, expected in zip(("classical", "corrected"), EXPECTED[key][:2], strict=True):
+        R = len(found[kind])
+        tolerance = 4 * found[kind].std(axis=0, ddof=1) / np.sqrt(R) + 0.003
+        worst = max(worst, float(np.max(np.abs(found[kind].mean(axis=0) - H - expected) / tolerance)))
+    spread = found["corrected"].std(axis=0, ddof=1)  # its own error is sd / sqrt(2 R)
+    tolerance = 4 * spread / np.sqrt(2 * len(found["corrected"])) + 0.003
+    return max(worst, float(np.max(np.abs(spread - EXPECTED[key][2]) / tolerance)))
+
+
+def bias(scale, jobs):
+    table = []
+    for name in SETTINGS:
+        H, found = runs_of(name, scale, jobs)
+        row = {
+            "setting": name,
+            "runs": len(found["corrected"]),
+            "classical bias": digits(found["classical"].mean(axis=0) - H),
+            "corrected bias": digits(found["corrected"].mean(axis=0) - H),
+            "classical sd": plain(found["classical"].std(axis=0, ddof=1)),
+            "corrected sd": plain(found["corrected"].std(axis=0, ddof=1)),
+        }
+        gap = deviation(name, H, found)
+        row["largest difference to the expected figures / tolerance"] = "-" if gap is None else f"{gap:.2f}"
+        table.append(row)
+        if name.startswith("C"):
+            table.append(
+                {"setting": "each channel alone on C", "runs": len(found["univariate"]), "classical bias": digits(found["univariate"].mean(axis=0) - H),
+                 "classical sd": plain(found["univariate"].std(axis=0, ddof=1))}
+            )  # fmt: skip
+        print(table[-1], flush=True)
+    return table
+
+
+def coverage(scale, jobs):
+    table = []
+    for name, mixing in [(n, "orthogonal") for n in list(SETTINGS)[:5]] + [
+        (n, "unit columns") for n in list(SETTINGS)[:4]
+    ]:
+        _, found = runs_of(name, scale, jobs, mixing, n_bootstrap=200, runs=200)
+        table.append(
+            {"setting": name, "mixing": mixing, "runs": len(found["p"]), "coverage of 95 % intervals": plain(found["hit"].mean(axis=0), 2),
+             "mean bootstrap sd / true sd": plain(found["error"].mean(axis=0) / found["corrected"].std(axis=0, ddof=1), 2),
+             "chi2 test rejects at 5 %": f"{np.mean(found['p'] <= 0.05):.3f}",
+             "clusters found (1, 2, 3, more)": " ".join(str(int(np.sum(found["clusters"] == k))) for k in (1, 2, 3)) + f" {int(np.sum(found['clusters'] > 3))}"}
+        )  # fmt: skip
+        print(table[-1], flush=True)
+    return table
+
+
+def one_test(rng, model, mixing, simulations):
+    """p-values of chi2 and monte_carlo, and the statistic of the invariant test."""
+    x = MIXINGS[mixing](rng, model.n_channels) @ model.sample(2**14, rng=rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = estimate_hurst(x, octaves=(6, 9), n_bootstrap=200, rng=rng)
+    simulated = (
+        equality_test(found, method="monte_carlo", n_simulations=simulations, rng=rng, n_jobs=1).p_value
+        if simulations
+        else np.nan
+    )
+    return [equality_test(found).p_value, simulated, *invariant_exponents(found.spectra, found.weights, "motion")]
+
+
+def invariant_p_values(statistics, null):
+    """Those of `equality_test`; the law of the hypothesis is the same for every mixing, so it is drawn once for all runs."""
+    p = []
+    for row in statistics:
+        every = np.diff(np.vstack([row, null]), axis=1)
+        centred = every - every.mean(axis=0)
+        distance = np.einsum("rk,rk->r", centred, np.linalg.solve(np.cov(every, rowvar=False), centred.T).T)
+        p.append(np.mean(distance >= distance[0] * (1 - 1e-12)))
+    return np.array(p)
+
+
+def tests(scale, jobs):
+    table = []
+    cases = {
+        ".8 x 6": ([0.8] * 6, 0.5),
+        ".6 x 3, .75 x 3": ([0.6] * 3 + [0.75] * 3, 0.3),
+    }
+    for name, (H, rho) in cases.items():
+        model = OperatorFractionalBrownianMotion(H, rho)
+        hypothesis = OperatorFractionalBrownianMotion([float(np.mean(H))] * 6)
+        null = np.array(
+            replicate(partial(one_test, mixing="orthogonal", simulations=0), 199, hypothesis, rng=8, n_jobs=jobs)
+        )[:, 2:]
+        for mixing in MIXINGS:
+            runs = max(4, int(120 * scale))
+            rows = np.array(
+                replicate(partial(one_test, mixing=mixing, simulations=99), runs, model, rng=7, n_jobs=jobs)
+            )
+            p = np.column_stack([rows[:, :2], invariant_p_values(rows[:, 2:], null)])
+            rates = [f"{rate:.3f}" for rate in np.mean(p <= 0.05, axis=0)]
+            table.append(
+                {"exponents (n = 2^14, octaves 6 to 9)": name, "mixing": mixing, "runs": runs, "chi2": rates[0], "monte_carlo": rates[1], "invariant": rates[2]}
+            )  # fmt: skip
+            print(table[-1], flush=True)
+    return table
+
+
+def gamma_farima(rng, embedding, shape, n):
+    """Long memory d = .35 with a gamma law: a Gaussian farima(0, d, 0) through the quantiles; shape None stays Gaussian."""
+    from scipy.special import ndtr
+    from scipy.stats import gamma
+
+    g = embedding.draw(1, n, rng)[0, 0]
+    return g if shape is None else gamma.ppf(ndtr(g), shape)
+
+
+def one_diagram(rng, embedding, shape, n, simulations):
+    x = gamma_farima(rng, embedding, shape, n)
+    row = []
+    for kind in ("gaussian", "bootstrap", "parametric"):
+        found = log_scale_diagram(x, octaves=(4, 10), interval=kind, n_replicates=simulations, rng=rng, n_jobs=1)
+        row += [found.interval[0] <= 0.85 <= found.interval[1], found.interval[1] - found.interval[0]]
+    return row
+
+
+def diagram(scale, jobs):
+    from scipy.special import gammaln
+
+    from ailys.selfsimilarity.embedding import circulant_embedding
+
+    d, n, table = 0.35, 2**15, []
+    embedding = circulant_embedding(
+        lambda k: np.exp(gammaln(k + d) - gammaln(k + 1 - d) - gammaln(d) + gammaln(1 - d))[:, None, None], n
+    )
+    for shape in (None, 2.5, 0.5):
+        work = partial(one_diagram, shape=shape, n=n, simulations=40)
+        rows = np.array(replicate(work, max(4, int(40 * scale)), embedding, rng=3, n_jobs=jobs))
+        mean = rows.mean(axis=0)
+        table.append(
+            {"law of the noise": "Gaussian" if shape is None else f"gamma, shape {shape}", "runs": len(rows)}
+            | {f"{kind}: coverage (width)": f"{mean[2 * i]:.2f} ({mean[2 * i + 1]:.3f})" for i, kind in enumerate(("formula", "bootstrap", "parametric"))}
+        )  # fmt: skip
+        print(table[-1], flush=True)
+    return table
+
+
+def one_correction(rng, model, mixing, octaves):
+    x = MIXINGS[mixing](rng, model.n_channels) @ model.sample(2**14, rng=rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = estimate_hurst(x, octaves=octaves)
+        return found.hurst, mixing_correction(found, rng=rng).hurst
+
+
+def correction(scale, jobs):
+    table = []
+    cases = {
+        ".8 x 6": ([0.8] * 6, 0.5),
+        ".6 x 3, .8 x 3": ([0.6] * 3 + [0.8] * 3, 0.5),
+        ".4, .5, ..., .9": ([0.4, 0.5, 0.6, 0.7, 0.8, 0.9], 0.3),
+    }
+    for name, (H, rho) in cases.items():
+        model = OperatorFractionalBrownianMotion(H, rho)
+        for mixing in MIXINGS:
+            for octaves in ((6, 9), (3, 8)):
+                work = partial(one_correction, mixing=mixing, octaves=octaves)
+                drawn = np.array(replicate(work, max(4, int(40 * scale)), model, rng=5, n_jobs=jobs))
+                error = np.sqrt(np.mean((drawn - np.array(H)) ** 2, axis=(0, 2)))
+                bias = np.abs(drawn.mean(axis=0) - np.array(H)).max(axis=1)
+                table.append(
+                    {"exponents (n = 2^14)": name, "mixing": mixing, "octaves": str(octaves), "runs": len(drawn), "error as it is": f"{error[0]:.3f}",
+                     "error with the simulated bias subtracted": f"{error[1]:.3f}", "largest bias as it is": f"{bias[0]:.3f}",
+                     "largest bias, subtracted": f"{bias[1]:.3f}"}
+                )  # fmt: skip
+                print(table[-1], flush=True)
+    return table
+
+
+WORK = {"bias": bias, "coverage": coverage, "tests": tests, "diagram": diagram, "correction": correction}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="*", choices=list(WORK), default=list(WORK))
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the runs")
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    for name in options.tables or list(WORK):
+        start = time.perf_counter()
+        table = WORK[name](options.scale, options.jobs)
+        if options.scale >= 1:
+            text = json.dumps({"table": table}, indent=1)
+            (HERE / f"selfsimilarity-{name}.json").write_text(text + "\n", "utf-8")
+        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,348 @@
+"""``ailys selfsimilarity``: estimate, test, cluster, synthesize, diagram, sliding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.core
+
+from ..core.console import Force, Json, SeedOption, print_json, progress, show, warn
+
+if TYPE_CHECKING:
+    from .validation import Signal
+
+app = typer.Typer(no_args_is_help=True, help="Exponents of multivariate signals, with their error bars.")
+
+
+class _SeveralValues(typer.core.TyperCommand):
+    """Options of a list take several values at once: ``--hurst .6 .6 .8`` is ``--hurst .6 --hurst .6 --hurst .8``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        name: str | None = None  # of the list that is being read
+        for word in args:
+            if word.startswith("-") and not _is_number(word):
+                name = word if word in ("--hurst",) else None
+                spread.append(word)
+            elif name is not None and spread[-1] != name:
+                spread += [name, word]
+            else:
+                spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+File = Annotated[
+    Path, typer.Argument(help="Signal: .npy (channels, samples), .npz, or .csv with a line for each time.")
+]
+Octaves = Annotated[tuple[int, int] | None, typer.Option("--octaves", help="First and last octave of the lines.")]
+Method = Annotated[str, typer.Option("--method", help="bwavelet (bias-corrected), wavelet (classical) or univariate.")]
+Moments = Annotated[
+    int, typer.Option("--vanishing-moments", help="Of the wavelet; more remove higher polynomial trends.")
+]
+Process = Annotated[str, typer.Option("--process", help="motion, or noise: the file holds increments.")]
+Weights = Annotated[str, typer.Option("--weights", help="Of the octaves: counts, uniform or variance.")]
+Bootstrap = Annotated[int, typer.Option("--bootstrap", min=0, help="Replicates of the block bootstrap.")]
+Confidence = Annotated[float, typer.Option("--confidence", help="Of the intervals.")]
+Columns = Annotated[str | None, typer.Option("--columns", help="Columns of a .csv file, or the array of a .npz file.")]
+Standardize = Annotated[bool, typer.Option("--standardize", help="Divide each channel by its standard deviation.")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the result (.png, .svg, .pdf).")]
+Alpha = Annotated[float, typer.Option("--alpha", help="Level of the test.")]
+Jobs = Annotated[int, typer.Option("--jobs", help="Workers, as in joblib.")]
+
+
+@app.command()
+def estimate(
+    file: File,
+    octaves: Octaves = None,
+    method: Method = "bwavelet",
+    bootstrap: Bootstrap = 0,
+    vanishing_moments: Moments = 2,
+    weights: Weights = "counts",
+    process: Process = "motion",
+    confidence: Confidence = 0.95,
+    interval: Annotated[str, typer.Option("--interval", help="Of the replicates: normal or basic.")] = "normal",
+    columns: Columns = None,
+    standardize: Standardize = False,
+    seed: SeedOption = 0,
+    plot: Plot = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Exponents of all channels together, with their intervals."""
+    target = _target(plot, force)
+    signal = _read(file, columns)
+    with _remarks(), progress(silent=as_json) as display:
+        display.add_task("estimating", total=None)
+        found = _estimate(
+            signal, method=method, octaves=octaves, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, weights=weights,
+            process=process, confidence=confidence, interval=interval, standardize=standardize, rng=seed,
+        )  # fmt: skip
+    _draw(target, found.plot)
+    show(found, as_json, **_drawn(target))
+
+
+@app.command(name="test")
+def equality(
+    file: File,
+    octaves: Octaves = None,
+    alpha: Alpha = 0.05,
+    test_method: Annotated[str, typer.Option("--test", help="chi2, monte_carlo or invariant.")] = "chi2",
+    bootstrap: Bootstrap = 500,
+    simulations: Annotated[int, typer.Option("--simulations", min=1, help="Of the hypothesis.")] = 199,
+    method: Method = "bwavelet",
+    vanishing_moments: Moments = 2,
+    process: Process = "motion",
+    columns: Columns = None,
+    standardize: Standardize = False,
+    seed: SeedOption = 0,
+    jobs: Jobs = 1,
+    as_json: Json = False,
+) -> None:
+    """Are all exponents equal?"""
+    from . import equality_test
+    from .validation import fraction
+
+    fraction(alpha, "--alpha")
+    signal = _read(file, columns)
+    with _remarks(), progress(silent=as_json) as display:
+        display.add_task("testing", total=None)
+        found = _estimate(
+            signal, method=method, octaves=octaves, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process,
+            standardize=standardize, rng=seed,
+        )  # fmt: skip
+        result = equality_test(found, method=test_method, n_simulations=simulations, rng=seed, n_jobs=_jobs(jobs))
+    equal = "rejected" if result.p_value <= alpha else "not rejected"
+    show(result, as_json, equality=f"{equal} at {alpha:g}", hurst=found.hurst, octaves=_pair(found))
+
+
+@app.command()
+def cluster(
+    file: File,
+    octaves: Octaves = None,
+    alpha: Alpha = 0.05,
+    pairs: Annotated[
+        str, typer.Option("--pairs", help="Tests of neighbours: half_normal or folded_normal.")
+    ] = "half_normal",
+    correction: Annotated[str, typer.Option("--correction", help="For many tests: bh, by, bonferroni or none.")] = "bh",
+    bootstrap: Bootstrap = 500,
+    method: Method = "bwavelet",
+    vanishing_moments: Moments = 2,
+    process: Process = "motion",
+    columns: Columns = None,
+    standardize: Standardize = False,
+    seed: SeedOption = 0,
+    plot: Plot = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """How many different exponents are there?"""
+    from . import cluster_exponents
+
+    target = _target(plot, force)
+    signal = _read(file, columns)
+    with _remarks(), progress(silent=as_json) as display:
+        display.add_task("clustering", total=None)
+        found = _estimate(
+            signal, method=method, octaves=octaves, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process,
+            standardize=standardize, rng=seed,
+        )  # fmt: skip
+        result = cluster_exponents(found, alpha=alpha, method=pairs, correction=correction)
+    _draw(target, result.plot)
+    show(result, as_json, octaves=_pair(found), **_drawn(target))
+
+
+@app.command(cls=_SeveralValues)
+def synthesize(
+    hurst: Annotated[list[float], typer.Option("--hurst", help="Exponents, one for each channel: --hurst .6 .6 .8")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write the signal (.npy).")],
+    n: Annotated[int, typer.Option("--n", help="Samples.")] = 65536,
+    rho: Annotated[float, typer.Option("--rho", help="Correlation of the hidden motions.")] = 0.0,
+    mixing: Annotated[str, typer.Option("--mixing", help="none, orthogonal (random), or a .npy file.")] = "none",
+    increments: Annotated[bool, typer.Option("--increments", help="Write the increments.")] = False,
+    seed: SeedOption = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Draw an operator fractional Brownian motion with known exponents."""
+    import numpy as np
+
+    from ..core.files import atomic_write
+    from ..core.randomness import as_generator
+    from ..core.validation import read_array, writable_target
+    from . import OperatorFractionalBrownianMotion
+
+    path = out if out.suffix else out.with_suffix(".npy")
+    if path.suffix != ".npy":
+        raise ValueError(f"{path}: the result is a .npy file; give a name that ends in .npy")
+    target = writable_target(path, overwrite=force)
+    rng = as_generator(seed)
+    W: Any = None
+    if mixing == "orthogonal":
+        W = np.linalg.qr(rng.standard_normal((len(hurst), len(hurst))))[0]
+    elif mixing != "none":
+        W = read_array(Path(mixing))
+    model = OperatorFractionalBrownianMotion(hurst, rho, W)
+    x = model.sample(n, increments=increments, rng=rng)
+    with atomic_write(target) as temporary, temporary.open("wb") as file:
+        np.save(file, x)
+    facts = {
+        "hurst": model.hurst,
+        "rho": rho,
+        "shape": list(x.shape),
+        "clipped": model.embedding(n).relative_clipped_mass,
+        "written": str(target),
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        print(f"{x.shape[0]} channels, {x.shape[1]} samples, written to {target}")
+
+
+@app.command()
+def diagram(
+    file: File,
+    octaves: Octaves = None,
+    interval: Annotated[str | None, typer.Option("--interval", help="gaussian, bootstrap or parametric.")] = None,
+    vanishing_moments: Moments = 3,
+    process: Process = "noise",
+    confidence: Confidence = 0.95,
+    replicates: Annotated[int, typer.Option("--replicates", min=20, help="Of the bootstrap, or simulations.")] = 200,
+    columns: Columns = None,
+    channel: Annotated[int | None, typer.Option("--channel", min=0, help="Channel of a file with several.")] = None,
+    seed: SeedOption = 0,
+    jobs: Jobs = 1,
+    plot: Plot = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Long memory of one channel, with its interval."""
+    from . import log_scale_diagram
+
+    target = _target(plot, force)
+    signal = _read(file, columns)
+    x = signal.values
+    if channel is not None:
+        if channel >= len(x):
+            raise ValueError(f"--channel {channel}: the file has channels 0 to {len(x) - 1}")
+        x = x[channel]
+    elif len(x) > 1:
+        raise ValueError(f"{file}: {len(x)} channels; choose one with --channel")
+    with _remarks(), progress(silent=as_json) as display:
+        display.add_task("estimating", total=None)
+        found = log_scale_diagram(
+            x, octaves=octaves, interval=interval, vanishing_moments=vanishing_moments, process=process, confidence=confidence,
+            n_replicates=replicates, rng=seed, n_jobs=_jobs(jobs),
+        )  # fmt: skip
+    _draw(target, found.plot)
+    show(found, as_json, **_drawn(target))
+
+
+@app.command()
+def sliding(
+    file: File,
+    window: Annotated[int, typer.Option("--window", help="Samples of a window.")],
+    step: Annotated[int, typer.Option("--step", help="Samples between windows.")],
+    sampling_rate: Annotated[float, typer.Option("--sampling-rate", help="Samples per unit of time.")] = 1.0,
+    octaves: Octaves = None,
+    method: Method = "bwavelet",
+    bootstrap: Bootstrap = 0,
+    vanishing_moments: Moments = 2,
+    process: Process = "motion",
+    columns: Columns = None,
+    standardize: Standardize = False,
+    seed: SeedOption = 0,
+    jobs: Jobs = 1,
+    plot: Plot = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Exponents of overlapping windows."""
+    from . import sliding_hurst
+
+    target = _target(plot, force)
+    signal = _read(file, columns)
+    with _remarks(), progress(silent=as_json) as display:
+        display.add_task("estimating", total=None)
+        found = sliding_hurst(
+            signal.values, window=window, step=step, sampling_rate=sampling_rate, rng=seed, n_jobs=_jobs(jobs), octaves=octaves, method=method,
+            n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process, standardize=standardize,
+        )  # fmt: skip
+    _draw(target, found.plot)
+    show(found, as_json, **_drawn(target))
+
+
+def _read(file: Path, columns: str | None) -> Signal:
+    from dataclasses import replace
+
+    from .files import read_file
+    from .validation import read_signal
+
+    values, names = read_file(file, columns)
+    try:
+        return replace(read_signal(values), names=names)
+    except (ValueError, TypeError) as fault:
+        raise type(fault)(f"{file}: {fault}") from None
+
+
+def _estimate(signal: Signal, **options: Any) -> Any:
+    from dataclasses import replace
+
+    from . import estimate_hurst
+
+    return replace(estimate_hurst(signal.values, **options), names=signal.names)
+
+
+def _pair(found: Any) -> str:
+    return f"{found.octaves[0]} to {found.octaves[-1]}"
+
+
+def _target(plot: Path | None, force: bool) -> Path | None:
+    if plot is None:
+        return None
+    from ..core.validation import writable_target
+
+    return writable_target(plot, overwrite=force)
+
+
+def _draw(target: Path | None, draw: Callable[[], Any]) -> None:
+    if target is not None:
+        from ..core.figures import save_figure, style
+
+        with style():
+            save_figure(draw().figure, target)
+
+
+def _drawn(target: Path | None) -> dict[str, str]:
+    return {} if target is None else {"drawn": str(target)}
+
+
+def _jobs(jobs: int) -> int:
+    if jobs == 0:
+        raise ValueError("--jobs must be a number of workers, or -1 for all cores; got 0")
+    return jobs
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _remarks() -> Iterator[None]:
+    """Warnings of the library as lines of this program, each once."""
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            for message in dict.fromkeys(str(item.message) for item in caught if item.category is UserWarning):
+                warn(message)

@@ -1,0 +1,150 @@
+"""The verbs as a newcomer types them, on good files and on wrong ones."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ailys.cli import main
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as stopped:
+            main(["selfsimilarity", *arguments])
+        out, err = capsys.readouterr()
+        return stopped.value.code, out, err
+
+    code, *_ = call(
+        "synthesize", "--hurst", ".4", ".4", ".8", "--n", "16384", "--rho", ".2", "--out", "x.npy", "--seed", "0"
+    )
+    assert code == 0
+    return call
+
+
+def test_the_verbs_of_a_newcomer(run):
+    x = np.load("x.npy")
+    assert x.shape == (3, 16384)
+    code, out, _ = run(
+        "estimate",
+        "x.npy",
+        "--octaves",
+        "4",
+        "8",
+        "--method",
+        "bwavelet",
+        "--bootstrap",
+        "100",
+        "--plot",
+        "out.png",
+        "--json",
+    )
+    found = json.loads(out)
+    assert code == 0
+    assert os.path.getsize("out.png") > 5000
+    assert all(abs(h - t) < 0.15 for h, t in zip(found["hurst"], (0.4, 0.4, 0.8), strict=True))
+    code, out, _ = run("test", "x.npy", "--alpha", ".05", "--octaves", "4", "8", "--bootstrap", "200", "--json")
+    assert code == 0
+    assert json.loads(out)["equality"] == "rejected at 0.05"
+    code, out, _ = run(
+        "cluster", "x.npy", "--octaves", "4", "8", "--bootstrap", "200", "--alpha", ".001", "--plot", "c.svg", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["clusters"] == 2
+    code, out, _ = run("diagram", "x.npy", "--channel", "2", "--process", "motion", "--plot", "d.png")
+    assert code == 0
+    assert "gaussian" in out
+    code, out, _ = run("sliding", "x.npy", "--window", "4096", "--step", "4096", "--plot", "s.pdf", "--json")
+    assert code == 0
+    assert len(json.loads(out)["times"]) == 4
+
+
+def test_exponents_may_be_given_one_by_one_or_together(run):
+    assert run("synthesize", "--hurst", ".4", "--hurst", ".8", "--n", "64", "--out", "a.npy", "--seed", "1")[0] == 0
+    assert run("synthesize", "--n", "64", "--out", "b", "--hurst", ".4", ".8", "--seed", "1", "--json")[0] == 0
+    assert np.array_equal(np.load("a.npy"), np.load("b.npy"))
+    assert (
+        run(
+            "synthesize", "--hurst", ".5", ".6", "--n", "64", "--mixing", "orthogonal", "--increments", "--out", "c.npy"
+        )[0]
+        == 0
+    )
+
+
+def test_the_same_signal_in_every_kind_of_file(run):
+    x = np.load("x.npy")
+    np.savez("one.npz", x)
+    np.savez("two.npz", x=x, y=x[:2])
+    with open("x.csv", "w") as file:
+        file.write("left,mid,right\n" + "\n".join(",".join(repr(float(v)) for v in row) for row in x.T) + "\n")
+    np.savetxt("bare.csv", x.T, delimiter=",", fmt="%.17g")
+    expected = json.loads(run("estimate", "x.npy", "--json")[1])
+    for arguments in (["one.npz"], ["two.npz", "--columns", "x"], ["x.csv"], ["bare.csv"]):
+        code, out, err = run("estimate", *arguments, "--json")
+        assert code == 0, err
+        assert np.allclose(json.loads(out)["hurst"], expected["hurst"])
+    assert json.loads(run("estimate", "x.csv", "--columns", "left,right", "--json")[1])["names"] == ["left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("estimate nope.npy", "nope.npy: no such file"),
+        ("estimate notes.md", "expected a .npy"),
+        ("estimate bad.csv", "line 3, column 'b' holds 'x', which is no number"),
+        ("estimate holes.csv", "line 3, column 'a' is empty"),
+        ("estimate ragged.csv", "line 3 has 1 columns, expected 2"),
+        ("estimate broken.npz", "not a NumPy .npz"),
+        ("estimate two.npz", "holds 2 arrays"),
+        ("estimate nan.npy", "nan.npy: channel 1 holds nan at sample 9"),
+        ("estimate tall.npy", "did you mean x.T"),
+        ("estimate short.npy", "samples are needed"),
+        ("estimate x.npy --octaves 9 4", "1 <= j1 < j2"),
+        ("estimate x.npy --octaves 4", "--octaves"),
+        ("estimate x.npy --method best", "method must be one of"),
+        ("estimate x.npy --plot x.npy", "exists already"),
+        ("estimate x.npy --plot p.doc", "cannot draw"),
+        ("estimate x.npy --columns a", "no names"),
+        ("test x.npy --bootstrap 0", "n_bootstrap"),
+        ("test x.npy --alpha 5", "--alpha"),
+        ("test x.npy --jobs 0", "--jobs"),
+        ("cluster x.npy --pairs gaussian", "half_normal"),
+        ("synthesize --hurst .2 .8 --rho .9 --out y.npy", "smallest eigenvalue"),
+        ("synthesize --hurst two --out y.npy", "--hurst"),
+        ("synthesize --hurst .5 --out x.npy", "exists already"),
+        ("synthesize --hurst .5 --out y.csv", "ends in .npy"),
+        ("diagram x.npy", "choose one with --channel"),
+        ("diagram x.npy --channel 7", "channels 0 to 2"),
+        ("sliding x.npy --window 99999 --step 10", "longer than the signal"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_2(run, arguments, message):
+    Path("notes.md").write_text("hello")
+    Path("bad.csv").write_text("a,b\n1,2\n3,x\n")
+    Path("holes.csv").write_text("a,b\n1,2\n,4\n")
+    Path("ragged.csv").write_text("a,b\n1,2\n3\n")
+    Path("broken.npz").write_bytes(b"PK\x03\x04 not really")
+    np.savez("two.npz", x=np.zeros(3), y=np.zeros(3))
+    spoiled = np.load("x.npy")
+    spoiled[1, 9] = np.nan
+    np.save("nan.npy", spoiled)
+    np.save("tall.npy", spoiled.T)
+    np.save("short.npy", spoiled[:1, :50])
+    code, out, err = run(*arguments.split())
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_importing_is_fast():
+    script = "import sys, ailys.selfsimilarity; sys.exit(any(m in sys.modules for m in ('sklearn', 'matplotlib', 'pywt', 'numba', 'pandas')))"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
