@@ -43,6 +43,18 @@ SMOKE = {
     "bandits": (
         "from ailys.bandits import oracle_weights; print(round(oracle_weights([.5, .45, .43, .4]).lower_bound(0.1)))"
     ),
+    "mdp": (
+        "from ailys.mdp import evaluate, solve; from ailys.mdp.envs import Cliff; cliff = Cliff().to_mdp(); "
+        "print(evaluate(cliff, solve(cliff).policy).cvar(0.1))"
+    ),
+    "privacy": (
+        "from ailys.privacy import median; "
+        "print(median([1, 2, 2, 3, 9], bounds=(0, 10), resolution=1, neighbours='replace', epsilon=1).guarantee.kind)"
+    ),
+    "selfsimilarity": (
+        "from ailys.selfsimilarity import estimate_hurst, fractional_brownian_motion; "
+        "print(estimate_hurst(fractional_brownian_motion(0.7, 4096, rng=0)).hurst)"
+    ),
 }
 
 

@@ -23,5 +23,28 @@ def identification(n_jobs):
     return [result.stopping_time, result.answers]
 
 
-WORKLOADS = {"bandits": [regret, identification]}  # "selfsimilarity": [...], "privacy": [...]
+def release_plan(n_jobs):
+    from ailys.privacy import plan_quantiles
+
+    plan = plan_quantiles(
+        3, 400, bounds=(0, 50), resolution=1, neighbours="replace", epsilon=1, replicates=8, rng=3, n_jobs=n_jobs
+    )
+    return [plan.errors[name] for name in sorted(plan.errors)]
+
+
+def equal_exponents(n_jobs):
+    from ailys.selfsimilarity import OperatorFractionalBrownianMotion, equality_test, estimate_hurst
+
+    signal = OperatorFractionalBrownianMotion([0.6, 0.6, 0.8]).sample(4096, rng=3)
+    found = equality_test(
+        estimate_hurst(signal, n_bootstrap=20, rng=3), method="monte_carlo", n_simulations=19, rng=3, n_jobs=n_jobs
+    )
+    return [found.statistic, found.p_value]
+
+
+WORKLOADS = {
+    "bandits": [regret, identification],
+    "privacy": [release_plan],
+    "selfsimilarity": [equal_exponents],
+}
 READY = [work for system, works in WORKLOADS.items() if system in DOMAINS for work in works]

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
+from ..core.parallel import replicate
 from ..core.randomness import as_generator
 from .budget import as_budget
 from .density_based import LARGEST
@@ -107,6 +108,7 @@ def plan_quantiles(
     replicates: int = 20,
     beta: float = 0.05,
     rng: Any = 0,
+    n_jobs: int | None = None,
 ) -> QuantilePlan:
     """Simulate all methods on reference data that are public.
 
@@ -119,7 +121,7 @@ def plan_quantiles(
     reference : "uniform" (on the lattice), or an array of public values to draw from; never the private column
     replicates : simulated releases of each method
     beta : probability with which the proved bound may fail
-    rng : generator or seed of the simulation
+    rng, n_jobs : generator or seed of the simulation, and its workers, as in joblib; the plan does not depend on their number
 
     Examples
     --------
@@ -137,7 +139,7 @@ def plan_quantiles(
         raise ValueError(f"m = {m} does not fit {len(levels)} levels p")
     cost = Cost.of(as_budget(epsilon=epsilon, rho=rho, neighbours=neighbours, contributions=contributions))
     rule, reason = choose_method(len(levels), lattice.size, int(n), cost)
-    errors, name = simulate_errors(int(n), lattice, levels, cost, reference, replicates, rng)
+    errors, name = simulate_errors(int(n), lattice, levels, cost, reference, replicates, rng, n_jobs=n_jobs)
     bound = max(rank_bound(lattice.size, level_rate(cost, q, len(levels)), beta / len(levels)) for q in levels)
     best = min(errors, key=lambda method: float(errors[method].mean()))
     if n > 0 and float(errors[best].mean()) > 0.7 * _blind_error(int(n), lattice, levels):
@@ -160,6 +162,7 @@ def simulate_errors(
     replicates: int = 20,
     rng: Any = 0,
     methods: tuple[str, ...] | None = None,
+    n_jobs: int | None = None,
 ) -> tuple[dict[str, np.ndarray], str]:
     """Rank errors by method, (replicates, levels), and the name of the reference."""
     generator = as_generator(rng)
@@ -178,13 +181,23 @@ def simulate_errors(
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():
             raise ValueError("reference must be 'uniform' or a list of finite public values")
         pool, name = lattice.index(values), f"{values.size} public values, drawn with replacement"
-    source = random_source(generator)
-    errors: dict[str, list[np.ndarray]] = {method: [] for method in methods}
-    for _ in range(replicates):
-        index = generator.integers(0, lattice.size, n) if pool is None else generator.choice(pool, n)
-        for method, found in errors.items():
-            found.append(index_errors(index, levels, run_method(method, source, index, lattice, levels, cost)))
-    return {method: np.array(found) for method, found in errors.items()}, name
+    found = replicate(_errors_once, replicates, n, pool, lattice, levels, cost, methods, rng=generator, n_jobs=n_jobs)
+    return {method: np.array([errors[k] for errors in found]) for k, method in enumerate(methods)}, name
+
+
+def _errors_once(
+    rng: np.random.Generator,
+    n: int,
+    pool: np.ndarray | None,
+    lattice: Lattice,
+    levels: tuple[Fraction, ...],
+    cost: Cost,
+    methods: tuple[str, ...],
+) -> list[np.ndarray]:
+    """Rank errors of each method on one draw of the reference data."""
+    index = rng.integers(0, lattice.size, n) if pool is None else rng.choice(pool, n)
+    source = random_source(rng)
+    return [index_errors(index, levels, run_method(m, source, index, lattice, levels, cost)) for m in methods]
 
 
 def _blind_error(n: int, lattice: Lattice, levels: tuple[Fraction, ...]) -> float:
