@@ -18,7 +18,6 @@ import numpy as np
 
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
-from ._divergence_kernels import kl as _kl
 from ._weights_kernels import map_oracle, pair_cost
 from .families import Family, as_family
 
@@ -187,8 +186,3 @@ def check_epsilon(epsilon: float, family: Family) -> float:
     if epsilon > 0 and family.code == 0 and epsilon >= family.scale:
         raise ValueError(f"epsilon must be smaller than the range of the means, {family.scale:g}; got {epsilon!r}")
     return float(epsilon)
-
-
-def binary_divergence(p: float, q: float) -> float:
-    """Bernoulli divergence of two floats."""
-    return float(_kl(p, q, 0, 1.0))

@@ -153,7 +153,7 @@ class DiscoveryResult(Answer):
             level=worst,
             values={"delta": self.delta},
             assumptions=("items of an expert are drawn independently from one law",),
-            source="Bubeck, Ernst, Garivier 2013 (concentration), documentation of bandits, section 'Discovery' (all times)",
+            source="Bubeck, Ernst, Garivier 2013 (concentration); docs, bandits, section 'Discovery' (all times)",
         )
 
     def plot(self, ax: Any = None) -> Any:

@@ -141,7 +141,13 @@ class Family:
 
 
 def as_family(family: Family | str) -> Family:
-    """The family given, or the one a short text names: ``"bernoulli"``, ``"gaussian(0.5)"``, ``"bounded(0, 10)"``."""
+    """The family given, or the one a short text names: ``"bernoulli"``, ``"gaussian(0.5)"``, ``"bounded(0, 10)"``.
+
+    Examples
+    --------
+    >>> as_family("gaussian(0.5)").sigma
+    0.5
+    """
     if isinstance(family, Family):
         return family
     match = re.fullmatch(r"\s*([a-z]+)\s*(?:\(([^)]*)\))?\s*", str(family).lower())

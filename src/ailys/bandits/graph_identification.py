@@ -311,7 +311,7 @@ class SpectralTaS(Agent):
                     f"independent Gaussian noise of scale {self.family.sigma:g}",
                     IN_ORDER,
                 ),
-                source="Documentation of bandits, section 'Graph bandits'",
+                source="docs, bandits, section 'Graph bandits'",
             )
         confidence = None if proof is None else 1 - self.delta
         return Recommendation(
