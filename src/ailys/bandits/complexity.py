@@ -149,6 +149,10 @@ def _objective(means: np.ndarray, weights: np.ndarray, best: int, eps: float, fa
 def characteristic_time(means: Any, family: Family | str = "bernoulli", epsilon: float = 0.0) -> Any:
     """``T*(mu)``: the expected number of draws per unit of ``kl(delta, 1 - delta)``; infinite for tied best arms.
 
+    Parameters
+    ----------
+    means, family, epsilon : as in `oracle_weights`
+
     Examples
     --------
     >>> round(characteristic_time([1.0, 0.85, 0.8, 0.7], "gaussian", epsilon=0.1), 6)
@@ -159,6 +163,11 @@ def characteristic_time(means: Any, family: Family | str = "bernoulli", epsilon:
 
 def sample_lower_bound(time: Any, delta: float) -> Any:
     """``T* kl(delta, 1 - delta)``.
+
+    Parameters
+    ----------
+    time : characteristic time ``T*``, a number or an array
+    delta : probability of a wrong answer, strictly between 0 and 1
 
     Examples
     --------

@@ -87,7 +87,18 @@ def _checksum(tensors: dict[str, Array], record: dict[str, Any]) -> int:
 
 
 def unpack_chain(tensors: dict[str, Array], record: dict[str, Any]) -> QuantizedChain:
-    """The chain that `pack_chain` described; ValueError if the two do not fit together."""
+    """The chain that `pack_chain` described.
+
+    Parameters
+    ----------
+    tensors : ``packed`` (uint8), and ``perm`` if there is one
+    record : what `pack_chain` returned with them, also after a journey through JSON
+
+    Raises
+    ------
+    ValueError
+        If the two do not fit together, or the record is of a newer version.
+    """
     try:
         check_version(record, _VERSION)
         chain = Chain(record["chain"])
