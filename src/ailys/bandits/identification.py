@@ -92,7 +92,7 @@ class IdentificationReport(Answer):
         """delta-correctness, once stopped by a proved threshold."""
         return self.proof
 
-    def plot(self, weights: OracleWeights | None = None, ax: Any = None) -> Any:
+    def plot(self, ax: Any = None, *, weights: OracleWeights | None = None) -> Any:
         """Proportions of draws against the oracle's weights at the means observed."""
         from .plots import plot_proportions
 

@@ -65,7 +65,7 @@ class OptimizeResult(Answer):
         """The certified gap, if the method has one."""
         return self.proof
 
-    def plot(self, f: Callable[[Any], float] | None = None, ax: Any = None) -> Any:
+    def plot(self, ax: Any = None, *, f: Callable[[Any], float] | None = None) -> Any:
         """Evaluations and upper bounds of the leaves (one dimension), or the cells (two)."""
         from .plots import plot_optimization
 
