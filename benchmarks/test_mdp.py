@@ -134,13 +134,13 @@ def test_discounted(benchmark, problem, contestant):
 
 
 @CPU
-@pytest.mark.parametrize("contestant", ["mean", "entropic risk"])
+@pytest.mark.parametrize("contestant", ["ailys, mean", "ailys, entropic risk"])
 def test_horizon(benchmark, contestant):
     import resource
 
     benchmark.group = "horizon 100: grid, 10^6 states"
     mdp = grid(1000, horizon=100)
-    work = (lambda: ours.solve(mdp)) if contestant == "mean" else (lambda: ours.solve_entrm(mdp, -0.5))
+    work = (lambda: ours.solve(mdp)) if contestant == "ailys, mean" else (lambda: ours.solve_entrm(mdp, -0.5))
     small = grid(5, horizon=2)
     ours.solve(small)
     ours.solve_entrm(small, -10.0)
@@ -151,15 +151,15 @@ def test_horizon(benchmark, contestant):
 @CPU
 @pytest.mark.parametrize(
     "contestant",
-    ["one solve", "front, epsilon 1", "front, epsilon 0.1", "front, epsilon 0.01", "best EVaR", "best CVaR, exact"],
+    ["ailys, one solve", "ailys, front, epsilon 1", "ailys, front, epsilon 0.1", "ailys, front, epsilon 0.01", "ailys, best EVaR", "ailys, best CVaR, exact"],
 )
 def test_cliff(benchmark, contestant):
     benchmark.group = "the Cliff: 49 states, H = 50"
     mdp = Cliff().to_mdp()
     work = {
-        "one solve": lambda: ours.solve_entrm(mdp, -0.05),
-        "best EVaR": lambda: ours.optimize_evar(mdp, 0.1),
-        "best CVaR, exact": lambda: ours.optimize_cvar(mdp, 0.1, "exact"),
+        "ailys, one solve": lambda: ours.solve_entrm(mdp, -0.05),
+        "ailys, best EVaR": lambda: ours.optimize_evar(mdp, 0.1),
+        "ailys, best CVaR, exact": lambda: ours.optimize_cvar(mdp, 0.1, "exact"),
     }
     if contestant in work:
         benchmark.pedantic(work[contestant], rounds=10, warmup_rounds=1)
