@@ -211,39 +211,72 @@ def tests(scale, jobs):
     return table
 
 
-def gamma_farima(rng, embedding, shape, n):
-    """Long memory d = .35 with a gamma law: a Gaussian farima(0, d, 0) through the quantiles; shape None stays Gaussian."""
+D = 0.35  # of the farima
+LAWS = {
+    "Gaussian": (None, False),
+    "gamma, shape 2.5, covariance of the farima": (2.5, True),
+    "gamma, shape 0.5, covariance of the farima": (0.5, True),
+    "gamma, shape 2.5, a farima through quantiles": (2.5, False),
+    "gamma, shape 0.5, a farima through quantiles": (0.5, False),
+}
+
+
+def farima_correlation(k):
+    """Of a Gaussian farima(0, d, 0)."""
+    from scipy.special import gammaln
+
+    return np.exp(gammaln(k + D) - gammaln(k + 1 - D) - gammaln(D) + gammaln(1 - D))
+
+
+def gaussian_correlation(shape, wanted):
+    """Correlations of a Gaussian series whose image under the gamma quantiles has the correlations ``wanted``.
+
+    The image has correlation sum_q c_q^2 rho^q / sum_q c_q^2, with c_q the Hermite coefficients of z -> F^-1(Phi(z)); all
+    terms are positive, so this is inverted on [0, 1].
+    """
+    from scipy.special import ndtr
+    from scipy.stats import gamma
+
+    z, weight = np.polynomial.hermite_e.hermegauss(150)
+    weight /= weight.sum()
+    value = np.where(z > 0, gamma.isf(ndtr(-np.abs(z)), shape), gamma.ppf(ndtr(-np.abs(z)), shape))
+    value -= weight @ value
+    before, now, power = np.ones_like(z), z, [0.0]
+    for q in range(1, 61):
+        power.append((weight @ (value * now)) ** 2)
+        before, now = now, (z * now - np.sqrt(q) * before) / np.sqrt(q + 1)
+    rho = np.linspace(0, 1, 200_001)
+    return np.interp(wanted, np.polynomial.polynomial.polyval(rho, np.array(power) / sum(power)), rho)
+
+
+def one_diagram(rng, embedding, shape, n, simulations):
+    """For each interval whether it covers, and its width; the estimate."""
     from scipy.special import ndtr
     from scipy.stats import gamma
 
     g = embedding.draw(1, n, rng)[0, 0]
-    return g if shape is None else gamma.ppf(ndtr(g), shape)
-
-
-def one_diagram(rng, embedding, shape, n, simulations):
-    x = gamma_farima(rng, embedding, shape, n)
+    x = g if shape is None else gamma.ppf(ndtr(g), shape)
     row = []
     for kind in ("gaussian", "bootstrap", "parametric"):
         found = log_scale_diagram(x, octaves=(4, 10), interval=kind, n_replicates=simulations, rng=rng, n_jobs=1)
-        row += [found.interval[0] <= 0.85 <= found.interval[1], found.interval[1] - found.interval[0]]
-    return row
+        row += [found.interval[0] <= 0.5 + D <= found.interval[1], found.interval[1] - found.interval[0]]
+    return [*row, found.hurst]
 
 
 def diagram(scale, jobs):
-    from scipy.special import gammaln
-
     from ailys.selfsimilarity.embedding import circulant_embedding
 
-    d, n, table = 0.35, 2**15, []
-    embedding = circulant_embedding(
-        lambda k: np.exp(gammaln(k + d) - gammaln(k + 1 - d) - gammaln(d) + gammaln(1 - d))[:, None, None], n
-    )
-    for shape in (None, 2.5, 0.5):
-        work = partial(one_diagram, shape=shape, n=n, simulations=40)
-        rows = np.array(replicate(work, max(4, int(40 * scale)), embedding, rng=3, n_jobs=jobs))
+    n, table = 2**15, []
+    for law, (shape, matched) in LAWS.items():
+        correlation = partial(gaussian_correlation, shape) if matched else np.asarray
+        embedding = circulant_embedding(lambda k, c=correlation: c(farima_correlation(k))[:, None, None], n)
+        runs = max(4, int((120 if matched or shape is None else 40) * scale))
+        rows = np.array(
+            replicate(partial(one_diagram, shape=shape, n=n, simulations=60), runs, embedding, rng=3, n_jobs=jobs)
+        )
         mean = rows.mean(axis=0)
         table.append(
-            {"law of the noise": "Gaussian" if shape is None else f"gamma, shape {shape}", "runs": len(rows)}
+            {"law of the noise": law, "runs": runs, "mean estimate": f"{mean[6]:.3f}", "its spread": f"{rows[:, 6].std(ddof=1):.3f}"}
             | {f"{kind}: coverage (width)": f"{mean[2 * i]:.2f} ({mean[2 * i + 1]:.3f})" for i, kind in enumerate(("formula", "bootstrap", "parametric"))}
         )  # fmt: skip
         print(table[-1], flush=True)

@@ -93,6 +93,9 @@ def equality(
     test_method: Annotated[str, typer.Option("--test", help="chi2, monte_carlo or invariant.")] = "chi2",
     bootstrap: Bootstrap = 500,
     simulations: Annotated[int, typer.Option("--simulations", min=1, help="Of the hypothesis.")] = 199,
+    common_hurst: Annotated[
+        float | None, typer.Option("--common-hurst", help="The exponent that the hypothesis names, if it does.")
+    ] = None,
     method: Method = "bwavelet",
     vanishing_moments: Moments = 2,
     process: Process = "motion",
@@ -114,7 +117,14 @@ def equality(
             signal, method=method, octaves=octaves, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process,
             standardize=standardize, rng=seed,
         )  # fmt: skip
-        result = equality_test(found, method=test_method, n_simulations=simulations, rng=seed, n_jobs=_jobs(jobs))
+        result = equality_test(
+            found,
+            method=test_method,
+            common_hurst=common_hurst,
+            n_simulations=simulations,
+            rng=seed,
+            n_jobs=_jobs(jobs),
+        )
     equal = "rejected" if result.p_value <= alpha else "not rejected"
     show(result, as_json, equality=f"{equal} at {alpha:g}", hurst=found.hurst, octaves=_pair(found))
 

@@ -128,6 +128,8 @@ def pairwise_tests(
     if correction not in CORRECTIONS:
         raise ValueError(f"correction must be one of {', '.join(map(repr, CORRECTIONS))}; got {correction!r}")
     alpha = fraction(alpha, "alpha")
+    if not isinstance(estimate, HurstEstimate):
+        raise TypeError(f"tests of pairs take the answer of estimate_hurst; got {type(estimate).__name__}")
     drawn, h = replicates_of(estimate), estimate.hurst
     if h.size < 2:
         raise ValueError("pairs need two exponents or more; this estimate has one")

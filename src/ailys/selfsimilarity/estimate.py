@@ -107,13 +107,13 @@ class HurstEstimate(Answer):
         return Guarantee(
             kind="consistency",
             statement=(
-                "the estimate converges to the exponents of an operator fractional Brownian motion when octaves log2 a(n) + j are used with a(n) -> "
-                "infinity and a(n)/n -> 0; at this length nothing is proved, and the coverage of the interval is a measured one: "
+                "the estimate converges in probability to the exponents of an operator fractional Brownian motion when octaves log2 a(n) + j are used with a(n) -> "
+                "infinity and a(n)/n -> 0 (an asymptotic statement); at this length nothing is proved, and the coverage of the interval is a measured one: "
                 f"{readable(self.confidence)} is nominal"
             ),
             assumptions=(
                 "the signal is a time-reversible operator fractional Brownian motion observed through an invertible mixing",
-                "the lines have separated at these octaves",
+                "as for the interval: the lines have separated at these octaves",
             ),
             source="Abry and Didier 2018; Lucas, Didier, Wendt and Abry 2024; coverage measured on the page on self-similarity",
         )
