@@ -3,7 +3,7 @@
 Each run draws an operator fractional Brownian motion, mixes it by a fresh random matrix (orthogonal, or with unit columns), and estimates.
 All runs have their own stream, so the tables do not depend on the number of workers.
 
-    python benchmarks/reproduce_selfsimilarity.py [bias coverage tests diagram correction] [--scale 1] [--jobs 2]
+    python benchmarks/reproduce_selfsimilarity.py [bias coverage tests diagram single correction] [--scale 1] [--jobs 2]
 """
 
 import argparse
@@ -21,6 +21,7 @@ from ailys.selfsimilarity import (
     cluster_exponents,
     equality_test,
     estimate_hurst,
+    fractional_brownian_motion,
     log_scale_diagram,
     mixing_correction,
 )
@@ -283,6 +284,35 @@ def diagram(scale, jobs):
     return table
 
 
+def one_motion(rng, H, octaves):
+    x = fractional_brownian_motion(H, 2**13, rng=rng)
+    found = [estimate_hurst(x, octaves=octaves, n_bootstrap=R, rng=rng) for R in (0, 200)]
+    return [found[0].hurst[0], *(f.interval[0, 0] <= H <= f.interval[0, 1] for f in found)]
+
+
+def one_noise(rng, H, n):
+    found = log_scale_diagram(fractional_brownian_motion(H, n, increments=True, rng=rng), interval="gaussian")
+    return [found.hurst, found.interval[0] <= H <= found.interval[1], np.nan]
+
+
+def single(scale, jobs):
+    """One channel without any mixing: fine octaves, and octaves chosen by looking."""
+    table, runs = [], max(4, int(300 * scale))
+    cases = [("motion", H, 2**13, octaves) for H in (0.2, 0.5, 0.9) for octaves in ((3, 8), (4, 8), (5, 8))]
+    cases += [("noise", H, n, None) for n in (2**10, 2**13, 2**15) for H in (0.55, 0.7, 0.85)]
+    for process, H, n, octaves in cases:
+        work = partial(one_motion, octaves=octaves) if process == "motion" else partial(one_noise, n=n)
+        rows = np.array(replicate(work, runs, H, rng=4, n_jobs=jobs))
+        mean = rows.mean(axis=0)
+        table.append(
+            {"signal": f"fractional Gaussian {process}" if process == "noise" else "fractional Brownian motion", "H": str(H), "n": f"2^{int(np.log2(n))}",
+             "octaves": str(octaves) if octaves else "chosen by `choose_octaves`", "runs": runs, "bias": f"{mean[0] - H:+.3f}",
+             "coverage of the formula": f"{mean[1]:.2f}", "of the bootstrap": "-" if np.isnan(mean[2]) else f"{mean[2]:.2f}"}
+        )  # fmt: skip
+        print(table[-1], flush=True)
+    return table
+
+
 def one_correction(rng, model, mixing, octaves):
     x = MIXINGS[mixing](rng, model.n_channels) @ model.sample(2**14, rng=rng)
     with warnings.catch_warnings():
@@ -315,7 +345,14 @@ def correction(scale, jobs):
     return table
 
 
-WORK = {"bias": bias, "coverage": coverage, "tests": tests, "diagram": diagram, "correction": correction}
+WORK = {
+    "bias": bias,
+    "coverage": coverage,
+    "tests": tests,
+    "diagram": diagram,
+    "single": single,
+    "correction": correction,
+}
 
 
 def main():

@@ -4,9 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from ailys.selfsimilarity import (
     OperatorFractionalBrownianMotion,
+    SelfSimilarity,
     equality_test,
     estimate_hurst,
     fractional_brownian_motion,
@@ -129,7 +131,10 @@ def test_masked_samples_are_gaps():
 
 def test_too_few_coefficients_to_resample_are_not_called_a_common_reference():
     x = np.cumsum(np.random.default_rng(0).standard_normal((8, 2048)), axis=1)
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="too few to resample for 8 channels"):
+    with (
+        pytest.warns(UserWarning, match="only 14 coefficients"),
+        pytest.raises(ValueError, match="too few to resample for 8 channels"),
+    ):
         estimate_hurst(x, octaves=(5, 7), n_bootstrap=60, rng=0)
 
 
@@ -182,3 +187,17 @@ def test_a_signal_is_not_an_estimate():
 def test_nonsense_gets_a_sentence(call):
     with pytest.raises(ValueError, match="must"):
         call(OperatorFractionalBrownianMotion([0.5]))
+
+
+def test_features_are_refused_when_they_are_fitted_not_later():
+    windows = np.cumsum(np.random.default_rng(0).standard_normal((3, 2, 1024)), axis=2)
+    for options in ({"octaves": 5}, {"octaves": (3, "a")}, {"octaves": (3, 30)}, {"vanishing_moments": 0}):
+        with pytest.raises(ValueError, match=r"octave|vanishing"):
+            SelfSimilarity(**options).fit(windows)
+    windows[2, 1, 5] = np.nan
+    with pytest.raises(ValueError, match="window 2: channel 1 holds nan at sample 5"):
+        SelfSimilarity().fit(windows)
+    with pytest.raises(ValueError, match="differ in length"):
+        SelfSimilarity().fit([[1.0, 2.0], [1.0]])
+    with pytest.raises(TypeError, match="sparse data is not supported"):
+        SelfSimilarity().fit(csr_array(np.eye(3)))

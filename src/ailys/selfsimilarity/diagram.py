@@ -210,7 +210,7 @@ def log_scale_diagram(
         if kind == "bootstrap":
             remarks = (
                 f"the details are not Gaussian (excess kurtosis {kurtosis:+.1f} standard errors): the interval is from the bootstrap of "
-                "coefficients, which still misses too often; interval='parametric' simulates the fitted law and covers better",
+                "coefficients; interval='parametric' simulates the fitted law instead",
             )
             warnings.warn(remarks[0], UserWarning, stacklevel=2)
     from scipy.special import ndtri

@@ -152,6 +152,7 @@ STOPS = (
         ),
         command="ailys selfsimilarity estimate x.npy --octaves 7 10 --bootstrap 500",
         run=known_truth,
+        seconds=4,
     ),
     Stop(
         name="brain-waves",
@@ -163,6 +164,7 @@ STOPS = (
         ),
         command="ailys selfsimilarity estimate eeg.csv --octaves 2 5 --bootstrap 500 --plot eeg.png",
         run=brain_waves,
+        seconds=2,
     ),
     Stop(
         name="markets",
@@ -174,5 +176,6 @@ STOPS = (
         ),
         command="ailys selfsimilarity test prices.csv --octaves 3 8",
         run=markets,
+        seconds=4,
     ),
 )
