@@ -201,3 +201,13 @@ def test_features_are_refused_when_they_are_fitted_not_later():
         SelfSimilarity().fit([[1.0, 2.0], [1.0]])
     with pytest.raises(TypeError, match="sparse data is not supported"):
         SelfSimilarity().fit(csr_array(np.eye(3)))
+
+
+def test_an_estimate_says_that_its_guarantee_is_a_limit_and_which_interval_it_has():
+    x = np.cumsum(np.random.default_rng(0).standard_normal((2, 4096)), axis=1)
+    alone, drawn = (estimate_hurst(x, n_bootstrap=R, rng=0).guarantee for R in (0, 20))
+    for guarantee in (alone, drawn):
+        assert "asymptotic" in guarantee.statement
+        assert "0.95 is a nominal coverage" in guarantee.statement
+    assert "without a bootstrap" in alone.statement
+    assert "without a bootstrap" not in drawn.statement

@@ -104,12 +104,17 @@ class HurstEstimate(Answer):
         """Consistency, where it is proved; None for channels taken one by one, whose limit is not H_m when they are mixed."""
         if self.method == "univariate" and self.n_channels > 1:
             return None
+        coverage = (
+            "for simulations see the page, which has bad cases too"
+            if self.bootstrap is not None
+            else "without a bootstrap it is that of one line of independent coefficients, measured on the page for one channel only"
+        )
         return Guarantee(
             kind="consistency",
             statement=(
                 "the estimate converges in probability to the exponents of an operator fractional Brownian motion when octaves log2 a(n) + j are used with a(n) -> "
-                "infinity and a(n)/n -> 0 (an asymptotic statement); at this length nothing is proved, and the coverage of the interval is a measured one: "
-                f"{readable(self.confidence)} is nominal"
+                f"infinity and a(n)/n -> 0 (an asymptotic statement); at this length nothing is proved, and {readable(self.confidence)} is a nominal coverage: "
+                + coverage
             ),
             assumptions=(
                 "the signal is a time-reversible operator fractional Brownian motion observed through an invertible mixing",
