@@ -287,26 +287,26 @@ def diagram(scale, jobs):
 def one_motion(rng, H, octaves):
     x = fractional_brownian_motion(H, 2**13, rng=rng)
     found = [estimate_hurst(x, octaves=octaves, n_bootstrap=R, rng=rng) for R in (0, 200)]
-    return [found[0].hurst[0], *(f.interval[0, 0] <= H <= f.interval[0, 1] for f in found)]
+    return [found[0].hurst[0], *(f.interval[0, 0] <= H <= f.interval[0, 1] for f in found), found[0].standard_error[0]]
 
 
 def one_noise(rng, H, n):
     found = log_scale_diagram(fractional_brownian_motion(H, n, increments=True, rng=rng), interval="gaussian")
-    return [found.hurst, found.interval[0] <= H <= found.interval[1], np.nan]
+    return [found.hurst, found.interval[0] <= H <= found.interval[1], np.nan, found.alpha_sd / 2]
 
 
 def single(scale, jobs):
     """One channel without any mixing: fine octaves, and octaves chosen by looking."""
-    table, runs = [], max(4, int(300 * scale))
+    table, runs = [], max(4, int(500 * scale))
     cases = [("motion", H, 2**13, octaves) for H in (0.2, 0.5, 0.9) for octaves in ((3, 8), (4, 8), (5, 8))]
     cases += [("noise", H, n, None) for n in (2**10, 2**13, 2**15) for H in (0.55, 0.7, 0.85)]
     for process, H, n, octaves in cases:
         work = partial(one_motion, octaves=octaves) if process == "motion" else partial(one_noise, n=n)
-        rows = np.array(replicate(work, runs, H, rng=4, n_jobs=jobs))
+        rows = np.array(replicate(work, runs, H, rng=len(table), n_jobs=jobs))
         mean = rows.mean(axis=0)
         table.append(
             {"signal": f"fractional Gaussian {process}" if process == "noise" else "fractional Brownian motion", "H": str(H), "n": f"2^{int(np.log2(n))}",
-             "octaves": str(octaves) if octaves else "chosen by `choose_octaves`", "runs": runs, "bias": f"{mean[0] - H:+.3f}",
+             "octaves": str(octaves) if octaves else "chosen by `choose_octaves`", "runs": runs, "bias": f"{mean[0] - H:+.3f}", "error of the formula / true spread": f"{mean[3] / rows[:, 0].std(ddof=1):.2f}",
              "coverage of the formula": f"{mean[1]:.2f}", "of the bootstrap": "-" if np.isnan(mean[2]) else f"{mean[2]:.2f}"}
         )  # fmt: skip
         print(table[-1], flush=True)
