@@ -146,6 +146,17 @@ def cluster_exponents(
 ) -> ExponentClusters:
     """Walk the sorted exponents; each rejected neighbour starts a new cluster.
 
+    Parameters
+    ----------
+    estimate : answer of `estimate_hurst` with a bootstrap
+    alpha : level of the tests
+    method : "half_normal" or "folded_normal", as in `pairwise_tests`
+    correction : for many tests: "bh", "by", "bonferroni" or "none", as in `pairwise_tests`
+
+    Raises
+    ------
+    ValueError : an estimate without a bootstrap (pass ``n_bootstrap``) or of one exponent, an option that is unknown
+
     Examples
     --------
     >>> from ailys.selfsimilarity import OperatorFractionalBrownianMotion, estimate_hurst

@@ -91,9 +91,13 @@ class LogScaleDiagram(Answer):
             "kurtosis_of_details": f"{self.excess_kurtosis:+.1f} standard errors",
             "bias": self.bias,
         }
-        for i, remark in enumerate(self.warnings, start=1):
-            facts[f"remark_{i}"] = remark
+        if self.warnings:
+            facts["remarks"] = "; ".join(self.warnings)
         return facts | {"interval": list(self.interval), "y": self.y.tolist(), "variance": self.variance.tolist()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts, the remarks one by one, and the guarantee."""
+        return {**super().to_dict(), "remarks": list(self.warnings)}
 
     @property
     def guarantee(self) -> Guarantee | None:

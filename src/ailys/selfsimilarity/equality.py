@@ -72,7 +72,7 @@ class EqualityTest(Answer):
         if self.method != "invariant" or self.n_simulations is None or not self.named:
             return None
         return Guarantee(
-            kind="level",
+            kind="test-level",
             statement=(
                 f"if the channels are any invertible mixing of motions with one exponent H = {self.common_hurst:.3f}, the p-value is at most alpha with "
                 f"probability at most alpha, for multiples alpha of 1/{self.n_simulations + 1}"
@@ -82,7 +82,7 @@ class EqualityTest(Answer):
                 "Gaussian motions, time-reversible together, with the exponent named",
                 "exponent, octaves and wavelet were named before looking at the signal",
             ),
-            source="page on self-similarity, section on equality",
+            source="docs, selfsimilarity, section 'What is guaranteed'",
         )
 
 

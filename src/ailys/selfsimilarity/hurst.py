@@ -68,7 +68,9 @@ def estimate_hurst(
 
     Raises
     ------
-    ValueError, TypeError : with a sentence, for signals and options that make no sense (see the page)
+    ValueError : too few coefficients at the last octave (fewer than channels, or than 8 with a bootstrap: lower j2 or take more
+        samples), channels that are constant or linear combinations of others, NaN or infinities, an option that is unknown
+    TypeError : samples that are not real numbers
 
     Source: Abry and Didier 2018 (classical); Lucas, Didier, Wendt, Abry 2024 (bias correction); Lucas et al. 2021 (bootstrap).
 

@@ -192,6 +192,14 @@ def fractional_brownian_motion(
 def largest_correlation(first: float, second: float) -> float:
     """Largest correlation at time 1 that motions with these two exponents can have.
 
+    Parameters
+    ----------
+    first, second : exponents, strictly between 0 and 1
+
+    Raises
+    ------
+    ValueError : an exponent outside (0, 1)
+
     Examples
     --------
     >>> round(largest_correlation(0.2, 0.8), 6)

@@ -99,7 +99,7 @@ def sliding_hurst(
     M, n = signal.values.shape
     window, step = whole(window, "window", 2), whole(step, "step", 1)
     if window > n:
-        raise ValueError(f"the window of {window} samples is longer than the signal of {n}")
+        raise ValueError(f"the window of {window} samples is longer than the signal of {n}; take a smaller window")
     if (
         isinstance(sampling_rate, bool)
         or not isinstance(sampling_rate, (int, float, np.number))

@@ -64,7 +64,7 @@ class WaveletSpectrum(Answer):
         return None
 
     def plot(self) -> Figure:
-        """M x M panel: log2 S_mm on the diagonal, coherence off it."""
+        """M x M panels: log2 S_mm on the diagonal, coherence below it; one axes cannot hold them, so it takes none and returns the figure."""
         from .plots import plot_spectrum
 
         return plot_spectrum(self)
