@@ -3,7 +3,7 @@
 Each run draws an operator fractional Brownian motion, mixes it by a fresh random matrix (orthogonal, or with unit columns), and estimates.
 All runs have their own stream, so the tables do not depend on the number of workers.
 
-    python benchmarks/reproduce_selfsimilarity.py [bias coverage tests diagram correction] [--scale 1] [--jobs 2]
+    python benchmarks/reproduce_selfsimilarity.py [bias coverage tests diagram single correction] [--scale 1] [--jobs 2]
 """
 
 import argparse
@@ -21,6 +21,7 @@ from ailys.selfsimilarity import (
     cluster_exponents,
     equality_test,
     estimate_hurst,
+    fractional_brownian_motion,
     log_scale_diagram,
     mixing_correction,
 )
@@ -211,40 +212,102 @@ def tests(scale, jobs):
     return table
 
 
-def gamma_farima(rng, embedding, shape, n):
-    """Long memory d = .35 with a gamma law: a Gaussian farima(0, d, 0) through the quantiles; shape None stays Gaussian."""
+D = 0.35  # of the farima
+LAWS = {
+    "Gaussian": (None, False),
+    "gamma, shape 2.5, covariance of the farima": (2.5, True),
+    "gamma, shape 0.5, covariance of the farima": (0.5, True),
+    "gamma, shape 2.5, a farima through quantiles": (2.5, False),
+    "gamma, shape 0.5, a farima through quantiles": (0.5, False),
+}
+
+
+def farima_correlation(k):
+    """Of a Gaussian farima(0, d, 0)."""
+    from scipy.special import gammaln
+
+    return np.exp(gammaln(k + D) - gammaln(k + 1 - D) - gammaln(D) + gammaln(1 - D))
+
+
+def gaussian_correlation(shape, wanted):
+    """Correlations of a Gaussian series whose image under the gamma quantiles has the correlations ``wanted``.
+
+    The image has correlation sum_q c_q^2 rho^q / sum_q c_q^2, with c_q the Hermite coefficients of z -> F^-1(Phi(z)); all
+    terms are positive, so this is inverted on [0, 1].
+    """
+    from scipy.special import ndtr
+    from scipy.stats import gamma
+
+    z, weight = np.polynomial.hermite_e.hermegauss(150)
+    weight /= weight.sum()
+    value = np.where(z > 0, gamma.isf(ndtr(-np.abs(z)), shape), gamma.ppf(ndtr(-np.abs(z)), shape))
+    value -= weight @ value
+    before, now, power = np.ones_like(z), z, [0.0]
+    for q in range(1, 61):
+        power.append((weight @ (value * now)) ** 2)
+        before, now = now, (z * now - np.sqrt(q) * before) / np.sqrt(q + 1)
+    rho = np.linspace(0, 1, 200_001)
+    return np.interp(wanted, np.polynomial.polynomial.polyval(rho, np.array(power) / sum(power)), rho)
+
+
+def one_diagram(rng, embedding, shape, n, simulations):
+    """For each interval whether it covers, and its width; the estimate."""
     from scipy.special import ndtr
     from scipy.stats import gamma
 
     g = embedding.draw(1, n, rng)[0, 0]
-    return g if shape is None else gamma.ppf(ndtr(g), shape)
-
-
-def one_diagram(rng, embedding, shape, n, simulations):
-    x = gamma_farima(rng, embedding, shape, n)
+    x = g if shape is None else gamma.ppf(ndtr(g), shape)
     row = []
     for kind in ("gaussian", "bootstrap", "parametric"):
         found = log_scale_diagram(x, octaves=(4, 10), interval=kind, n_replicates=simulations, rng=rng, n_jobs=1)
-        row += [found.interval[0] <= 0.85 <= found.interval[1], found.interval[1] - found.interval[0]]
-    return row
+        row += [found.interval[0] <= 0.5 + D <= found.interval[1], found.interval[1] - found.interval[0]]
+    return [*row, found.hurst]
 
 
 def diagram(scale, jobs):
-    from scipy.special import gammaln
-
     from ailys.selfsimilarity.embedding import circulant_embedding
 
-    d, n, table = 0.35, 2**15, []
-    embedding = circulant_embedding(
-        lambda k: np.exp(gammaln(k + d) - gammaln(k + 1 - d) - gammaln(d) + gammaln(1 - d))[:, None, None], n
-    )
-    for shape in (None, 2.5, 0.5):
-        work = partial(one_diagram, shape=shape, n=n, simulations=40)
-        rows = np.array(replicate(work, max(4, int(40 * scale)), embedding, rng=3, n_jobs=jobs))
+    n, table = 2**15, []
+    for law, (shape, matched) in LAWS.items():
+        correlation = partial(gaussian_correlation, shape) if matched else np.asarray
+        embedding = circulant_embedding(lambda k, c=correlation: c(farima_correlation(k))[:, None, None], n)
+        runs = max(4, int((120 if matched or shape is None else 40) * scale))
+        rows = np.array(
+            replicate(partial(one_diagram, shape=shape, n=n, simulations=60), runs, embedding, rng=3, n_jobs=jobs)
+        )
         mean = rows.mean(axis=0)
         table.append(
-            {"law of the noise": "Gaussian" if shape is None else f"gamma, shape {shape}", "runs": len(rows)}
+            {"law of the noise": law, "runs": runs, "mean estimate": f"{mean[6]:.3f}", "its spread": f"{rows[:, 6].std(ddof=1):.3f}"}
             | {f"{kind}: coverage (width)": f"{mean[2 * i]:.2f} ({mean[2 * i + 1]:.3f})" for i, kind in enumerate(("formula", "bootstrap", "parametric"))}
+        )  # fmt: skip
+        print(table[-1], flush=True)
+    return table
+
+
+def one_motion(rng, H, octaves):
+    x = fractional_brownian_motion(H, 2**13, rng=rng)
+    found = [estimate_hurst(x, octaves=octaves, n_bootstrap=R, rng=rng) for R in (0, 200)]
+    return [found[0].hurst[0], *(f.interval[0, 0] <= H <= f.interval[0, 1] for f in found), found[0].standard_error[0]]
+
+
+def one_noise(rng, H, n):
+    found = log_scale_diagram(fractional_brownian_motion(H, n, increments=True, rng=rng), interval="gaussian")
+    return [found.hurst, found.interval[0] <= H <= found.interval[1], np.nan, found.alpha_sd / 2]
+
+
+def single(scale, jobs):
+    """One channel without any mixing: fine octaves, and octaves chosen by looking."""
+    table, runs = [], max(4, int(500 * scale))
+    cases = [("motion", H, 2**13, octaves) for H in (0.2, 0.5, 0.9) for octaves in ((3, 8), (4, 8), (5, 8))]
+    cases += [("noise", H, n, None) for n in (2**10, 2**13, 2**15) for H in (0.55, 0.7, 0.85)]
+    for process, H, n, octaves in cases:
+        work = partial(one_motion, octaves=octaves) if process == "motion" else partial(one_noise, n=n)
+        rows = np.array(replicate(work, runs, H, rng=len(table), n_jobs=jobs))
+        mean = rows.mean(axis=0)
+        table.append(
+            {"signal": f"fractional Gaussian {process}" if process == "noise" else "fractional Brownian motion", "H": str(H), "n": f"2^{int(np.log2(n))}",
+             "octaves": str(octaves) if octaves else "chosen by `choose_octaves`", "runs": runs, "bias": f"{mean[0] - H:+.3f}", "error of the formula / true spread": f"{mean[3] / rows[:, 0].std(ddof=1):.2f}",
+             "coverage of the formula": f"{mean[1]:.2f}", "of the bootstrap": "-" if np.isnan(mean[2]) else f"{mean[2]:.2f}"}
         )  # fmt: skip
         print(table[-1], flush=True)
     return table
@@ -282,7 +345,14 @@ def correction(scale, jobs):
     return table
 
 
-WORK = {"bias": bias, "coverage": coverage, "tests": tests, "diagram": diagram, "correction": correction}
+WORK = {
+    "bias": bias,
+    "coverage": coverage,
+    "tests": tests,
+    "diagram": diagram,
+    "single": single,
+    "correction": correction,
+}
 
 
 def main():

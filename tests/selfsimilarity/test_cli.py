@@ -58,6 +58,7 @@ def test_the_verbs_of_a_newcomer(run):
     )
     assert code == 0
     assert json.loads(out)["clusters"] == 2
+    assert json.loads(out)["drawn"] == "c.svg"
     code, out, _ = run("diagram", "x.npy", "--channel", "2", "--process", "motion", "--plot", "d.png")
     assert code == 0
     assert "gaussian" in out
@@ -93,6 +94,27 @@ def test_the_same_signal_in_every_kind_of_file(run):
     assert json.loads(run("estimate", "x.csv", "--columns", "left,right", "--json")[1])["names"] == ["left", "right"]
 
 
+def test_a_figure_that_cannot_be_drawn_is_refused_before_the_file_is_read(run):
+    for verb in ("estimate", "cluster", "diagram", "sliding --window 9 --step 9"):
+        code, _, err = run(*verb.split(), "nope.npy", "--plot", "p.doc")
+        assert (code, "cannot draw" in err) == (2, True)
+
+
+def test_arrays_that_are_not_asked_for_are_not_read(run):
+    np.savez("mixed.npz", x=np.load("x.npy"), notes=np.array([{"any": "object"}], dtype=object))
+    assert run("estimate", "mixed.npz", "--columns", "x", "--json")[0] == 0
+
+
+def test_remarks_are_lines_of_the_program_and_a_list_for_machines(run):
+    code, out, err = run("estimate", "x.npy", "--octaves", "4", "11", "--json")  # few coefficients at octave 11
+    found = json.loads(out)
+    assert code == 0
+    assert any("are advised" in remark for remark in found["remarks"])
+    assert err.startswith("ailys: ")
+    assert "are advised" in err
+    assert "remarks" in run("estimate", "x.npy", "--octaves", "4", "11")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -109,12 +131,18 @@ def test_the_same_signal_in_every_kind_of_file(run):
         ("estimate x.npy --octaves 9 4", "1 <= j1 < j2"),
         ("estimate x.npy --octaves 4", "--octaves"),
         ("estimate x.npy --method best", "method must be one of"),
-        ("estimate x.npy --plot x.npy", "exists already"),
+        ("estimate x.npy --plot old.png", "exists already"),
         ("estimate x.npy --plot p.doc", "cannot draw"),
         ("estimate x.npy --columns a", "no names"),
         ("test x.npy --bootstrap 0", "n_bootstrap"),
         ("test x.npy --alpha 5", "--alpha"),
         ("test x.npy --jobs 0", "--jobs"),
+        ("sliding x.npy --window 4096 --step 4096 --jobs 100000", "--jobs"),
+        ("test x.npy --alpha .1 --jobs -1000", "--jobs"),
+        ("estimate damaged.npz", "not a NumPy .npz"),
+        ("estimate two.npz --columns z", "no array 'z'"),
+        ("estimate empty.csv", "expected a line of numbers for each time"),
+        ("estimate header.csv", "expected a line of numbers for each time"),
         ("cluster x.npy --pairs gaussian", "half_normal"),
         ("synthesize --hurst .2 .8 --rho .9 --out y.npy", "smallest eigenvalue"),
         ("synthesize --hurst two --out y.npy", "--hurst"),
@@ -122,16 +150,23 @@ def test_the_same_signal_in_every_kind_of_file(run):
         ("synthesize --hurst .5 --out y.csv", "ends in .npy"),
         ("diagram x.npy", "choose one with --channel"),
         ("diagram x.npy --channel 7", "channels 0 to 2"),
-        ("sliding x.npy --window 99999 --step 10", "longer than the signal"),
+        ("sliding x.npy --window 99999 --step 10", "take a smaller window"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_2(run, arguments, message):
     Path("notes.md").write_text("hello")
+    Path("old.png").touch()
     Path("bad.csv").write_text("a,b\n1,2\n3,x\n")
     Path("holes.csv").write_text("a,b\n1,2\n,4\n")
     Path("ragged.csv").write_text("a,b\n1,2\n3\n")
     Path("broken.npz").write_bytes(b"PK\x03\x04 not really")
     np.savez("two.npz", x=np.zeros(3), y=np.zeros(3))
+    np.savez_compressed("damaged.npz", x=np.load("x.npy"))
+    whole = bytearray(Path("damaged.npz").read_bytes())
+    whole[1000:1100] = bytes(100)  # inside the compressed array
+    Path("damaged.npz").write_bytes(whole)
+    Path("empty.csv").write_text("\n")
+    Path("header.csv").write_text("a,b\n")
     spoiled = np.load("x.npy")
     spoiled[1, 9] = np.nan
     np.save("nan.npy", spoiled)

@@ -52,5 +52,11 @@ def bootstrap_lines(
             if method == "univariate":
                 lines[begin : begin + chunk, place] = np.log2(np.einsum("rqmm->rm", S))
             else:
-                lines[begin : begin + chunk, place] = log2_eigenvalues(S, octave)
+                try:
+                    lines[begin : begin + chunk, place] = log2_eigenvalues(S, octave)
+                except ValueError:
+                    raise ValueError(
+                        f"{block} coefficients at octave {octave} are too few to resample for {M} channels: some replicates have no full rank; lower j2 "
+                        "or take fewer channels"
+                    ) from None
     return lines

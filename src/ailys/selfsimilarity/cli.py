@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
-from ..core.console import Force, Json, SeedOption, print_json, progress, show, warn
+from ..core.console import Force, Jobs, Json, Plot, SeedOption, check_jobs, print_json, progress, show, where
 
 if TYPE_CHECKING:
     from .validation import Signal
@@ -41,17 +39,16 @@ File = Annotated[
 Octaves = Annotated[tuple[int, int] | None, typer.Option("--octaves", help="First and last octave of the lines.")]
 Method = Annotated[str, typer.Option("--method", help="bwavelet (bias-corrected), wavelet (classical) or univariate.")]
 Moments = Annotated[
-    int, typer.Option("--vanishing-moments", help="Of the wavelet; more remove higher polynomial trends.")
+    int,
+    typer.Option("--vanishing-moments", help="Vanishing moments of the wavelet; more remove higher polynomial trends."),
 ]
 Process = Annotated[str, typer.Option("--process", help="motion, or noise: the file holds increments.")]
-Weights = Annotated[str, typer.Option("--weights", help="Of the octaves: counts, uniform or variance.")]
+Weights = Annotated[str, typer.Option("--weights", help="Weights of the octaves: counts, uniform or variance.")]
 Bootstrap = Annotated[int, typer.Option("--bootstrap", min=0, help="Replicates of the block bootstrap.")]
-Confidence = Annotated[float, typer.Option("--confidence", help="Of the intervals.")]
+Confidence = Annotated[float, typer.Option("--confidence", help="Confidence of the intervals.")]
 Columns = Annotated[str | None, typer.Option("--columns", help="Columns of a .csv file, or the array of a .npz file.")]
 Standardize = Annotated[bool, typer.Option("--standardize", help="Divide each channel by its standard deviation.")]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the result (.png, .svg, .pdf).")]
 Alpha = Annotated[float, typer.Option("--alpha", help="Level of the test.")]
-Jobs = Annotated[int, typer.Option("--jobs", help="Workers, as in joblib.")]
 
 
 @app.command()
@@ -64,7 +61,9 @@ def estimate(
     weights: Weights = "counts",
     process: Process = "motion",
     confidence: Confidence = 0.95,
-    interval: Annotated[str, typer.Option("--interval", help="Of the replicates: normal or basic.")] = "normal",
+    interval: Annotated[
+        str, typer.Option("--interval", help="How the interval comes from the replicates: normal or basic.")
+    ] = "normal",
     columns: Columns = None,
     standardize: Standardize = False,
     seed: SeedOption = 0,
@@ -73,16 +72,18 @@ def estimate(
     as_json: Json = False,
 ) -> None:
     """Exponents of all channels together, with their intervals."""
-    target = _target(plot, force)
+    from ..core.figures import draw_figure, figure_target
+
+    target = figure_target(plot, overwrite=force)
     signal = _read(file, columns)
-    with _remarks(), progress(silent=as_json) as display:
+    with progress(silent=as_json) as display:
         display.add_task("estimating", total=None)
         found = _estimate(
             signal, method=method, octaves=octaves, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, weights=weights,
             process=process, confidence=confidence, interval=interval, standardize=standardize, rng=seed,
         )  # fmt: skip
-    _draw(target, found.plot)
-    show(found, as_json, **_drawn(target))
+    draw_figure(target, found.plot)
+    show(found, as_json, **where(drawn=target))
 
 
 @app.command(name="test")
@@ -90,9 +91,14 @@ def equality(
     file: File,
     octaves: Octaves = None,
     alpha: Alpha = 0.05,
-    test_method: Annotated[str, typer.Option("--test", help="chi2, monte_carlo or invariant.")] = "chi2",
+    test_method: Annotated[
+        str, typer.Option("--test", help="Statistic: chi2, monte_carlo or invariant (the estimator is --method).")
+    ] = "chi2",
     bootstrap: Bootstrap = 500,
-    simulations: Annotated[int, typer.Option("--simulations", min=1, help="Of the hypothesis.")] = 199,
+    simulations: Annotated[int, typer.Option("--simulations", min=1, help="Simulations of the hypothesis.")] = 199,
+    common_hurst: Annotated[
+        float | None, typer.Option("--common-hurst", help="The exponent that the hypothesis names, if it does.")
+    ] = None,
     method: Method = "bwavelet",
     vanishing_moments: Moments = 2,
     process: Process = "motion",
@@ -107,14 +113,22 @@ def equality(
     from .validation import fraction
 
     fraction(alpha, "--alpha")
+    workers = check_jobs(jobs)
     signal = _read(file, columns)
-    with _remarks(), progress(silent=as_json) as display:
+    with progress(silent=as_json) as display:
         display.add_task("testing", total=None)
         found = _estimate(
             signal, method=method, octaves=octaves, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process,
             standardize=standardize, rng=seed,
         )  # fmt: skip
-        result = equality_test(found, method=test_method, n_simulations=simulations, rng=seed, n_jobs=_jobs(jobs))
+        result = equality_test(
+            found,
+            method=test_method,
+            common_hurst=common_hurst,
+            n_simulations=simulations,
+            rng=seed,
+            n_jobs=workers,
+        )
     equal = "rejected" if result.p_value <= alpha else "not rejected"
     show(result, as_json, equality=f"{equal} at {alpha:g}", hurst=found.hurst, octaves=_pair(found))
 
@@ -140,19 +154,20 @@ def cluster(
     as_json: Json = False,
 ) -> None:
     """How many different exponents are there?"""
+    from ..core.figures import draw_figure, figure_target
     from . import cluster_exponents
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     signal = _read(file, columns)
-    with _remarks(), progress(silent=as_json) as display:
+    with progress(silent=as_json) as display:
         display.add_task("clustering", total=None)
         found = _estimate(
             signal, method=method, octaves=octaves, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process,
             standardize=standardize, rng=seed,
         )  # fmt: skip
         result = cluster_exponents(found, alpha=alpha, method=pairs, correction=correction)
-    _draw(target, result.plot)
-    show(result, as_json, octaves=_pair(found), **_drawn(target))
+    draw_figure(target, result.plot)
+    show(result, as_json, octaves=_pair(found), **where(drawn=target))
 
 
 @app.command(cls=_SeveralValues)
@@ -172,13 +187,10 @@ def synthesize(
 
     from ..core.files import atomic_write
     from ..core.randomness import as_generator
-    from ..core.validation import read_array, writable_target
+    from ..core.validation import read_array, result_target
     from . import OperatorFractionalBrownianMotion
 
-    path = out if out.suffix else out.with_suffix(".npy")
-    if path.suffix != ".npy":
-        raise ValueError(f"{path}: the result is a .npy file; give a name that ends in .npy")
-    target = writable_target(path, overwrite=force)
+    target = result_target(out, ".npy", overwrite=force)
     rng = as_generator(seed)
     W: Any = None
     if mixing == "orthogonal":
@@ -210,7 +222,9 @@ def diagram(
     vanishing_moments: Moments = 3,
     process: Process = "noise",
     confidence: Confidence = 0.95,
-    replicates: Annotated[int, typer.Option("--replicates", min=20, help="Of the bootstrap, or simulations.")] = 200,
+    replicates: Annotated[
+        int, typer.Option("--replicates", min=20, help="Replicates of the bootstrap, or simulations.")
+    ] = 200,
     columns: Columns = None,
     channel: Annotated[int | None, typer.Option("--channel", min=0, help="Channel of a file with several.")] = None,
     seed: SeedOption = 0,
@@ -220,9 +234,11 @@ def diagram(
     as_json: Json = False,
 ) -> None:
     """Long memory of one channel, with its interval."""
+    from ..core.figures import draw_figure, figure_target
     from . import log_scale_diagram
 
-    target = _target(plot, force)
+    workers = check_jobs(jobs)
+    target = figure_target(plot, overwrite=force)
     signal = _read(file, columns)
     x = signal.values
     if channel is not None:
@@ -231,14 +247,14 @@ def diagram(
         x = x[channel]
     elif len(x) > 1:
         raise ValueError(f"{file}: {len(x)} channels; choose one with --channel")
-    with _remarks(), progress(silent=as_json) as display:
+    with progress(silent=as_json) as display:
         display.add_task("estimating", total=None)
         found = log_scale_diagram(
             x, octaves=octaves, interval=interval, vanishing_moments=vanishing_moments, process=process, confidence=confidence,
-            n_replicates=replicates, rng=seed, n_jobs=_jobs(jobs),
+            n_replicates=replicates, rng=seed, n_jobs=workers,
         )  # fmt: skip
-    _draw(target, found.plot)
-    show(found, as_json, **_drawn(target))
+    draw_figure(target, found.plot)
+    show(found, as_json, **where(drawn=target))
 
 
 @app.command()
@@ -261,18 +277,20 @@ def sliding(
     as_json: Json = False,
 ) -> None:
     """Exponents of overlapping windows."""
+    from ..core.figures import draw_figure, figure_target
     from . import sliding_hurst
 
-    target = _target(plot, force)
+    workers = check_jobs(jobs)
+    target = figure_target(plot, overwrite=force)
     signal = _read(file, columns)
-    with _remarks(), progress(silent=as_json) as display:
+    with progress(silent=as_json) as display:
         display.add_task("estimating", total=None)
         found = sliding_hurst(
-            signal.values, window=window, step=step, sampling_rate=sampling_rate, rng=seed, n_jobs=_jobs(jobs), octaves=octaves, method=method,
+            signal.values, window=window, step=step, sampling_rate=sampling_rate, rng=seed, n_jobs=workers, octaves=octaves, method=method,
             n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process, standardize=standardize,
         )  # fmt: skip
-    _draw(target, found.plot)
-    show(found, as_json, **_drawn(target))
+    draw_figure(target, found.plot)
+    show(found, as_json, **where(drawn=target))
 
 
 def _read(file: Path, columns: str | None) -> Signal:
@@ -300,49 +318,9 @@ def _pair(found: Any) -> str:
     return f"{found.octaves[0]} to {found.octaves[-1]}"
 
 
-def _target(plot: Path | None, force: bool) -> Path | None:
-    if plot is None:
-        return None
-    from ..core.validation import writable_target
-
-    return writable_target(plot, overwrite=force)
-
-
-def _draw(target: Path | None, draw: Callable[[], Any]) -> None:
-    if target is not None:
-        from ..core.figures import save_figure, style
-
-        with style():
-            save_figure(draw().figure, target)
-
-
-def _drawn(target: Path | None) -> dict[str, str]:
-    return {} if target is None else {"drawn": str(target)}
-
-
-def _jobs(jobs: int) -> int:
-    if jobs == 0:
-        raise ValueError("--jobs must be a number of workers, or -1 for all cores; got 0")
-    return jobs
-
-
 def _is_number(word: str) -> bool:
     try:
         float(word)
     except ValueError:
         return False
     return True
-
-
-@contextmanager
-def _remarks() -> Iterator[None]:
-    """Warnings of the library as lines of this program, each once."""
-    import warnings
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        finally:
-            for message in dict.fromkeys(str(item.message) for item in caught if item.category is UserWarning):
-                warn(message)

@@ -128,6 +128,8 @@ def pairwise_tests(
     if correction not in CORRECTIONS:
         raise ValueError(f"correction must be one of {', '.join(map(repr, CORRECTIONS))}; got {correction!r}")
     alpha = fraction(alpha, "alpha")
+    if not isinstance(estimate, HurstEstimate):
+        raise TypeError(f"tests of pairs take the answer of estimate_hurst; got {type(estimate).__name__}")
     drawn, h = replicates_of(estimate), estimate.hurst
     if h.size < 2:
         raise ValueError("pairs need two exponents or more; this estimate has one")
@@ -143,6 +145,17 @@ def cluster_exponents(
     estimate: HurstEstimate, *, alpha: float = 0.05, method: str = "half_normal", correction: str = "bh"
 ) -> ExponentClusters:
     """Walk the sorted exponents; each rejected neighbour starts a new cluster.
+
+    Parameters
+    ----------
+    estimate : answer of `estimate_hurst` with a bootstrap
+    alpha : level of the tests
+    method : "half_normal" or "folded_normal", as in `pairwise_tests`
+    correction : for many tests: "bh", "by", "bonferroni" or "none", as in `pairwise_tests`
+
+    Raises
+    ------
+    ValueError : an estimate without a bootstrap (pass ``n_bootstrap``) or of one exponent, an option that is unknown
 
     Examples
     --------

@@ -75,6 +75,8 @@ def mixing_correction(estimate: HurstEstimate, *, n_simulations: int = 20, rng: 
     """
     from scipy.linalg import eigh
 
+    if not isinstance(estimate, HurstEstimate):
+        raise TypeError(f"the correction takes the answer of estimate_hurst; got {type(estimate).__name__}")
     if estimate.method == "univariate":
         raise ValueError("the correction is for eigenvalues; estimate with method='bwavelet' or 'wavelet'")
     count = whole(n_simulations, "n_simulations", 2)

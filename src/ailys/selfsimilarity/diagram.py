@@ -51,6 +51,7 @@ class LogScaleDiagram(Answer):
     q_value : chance of a worse fit if the line were right; small where it is not straight
     excess_kurtosis : of the details, largest over the octaves (in modulus) in units of its standard error
     all_octaves, all_y, all_variance : the whole diagram
+    chosen : whether the octaves were chosen by looking at this signal; the interval does not know that
     """
 
     octaves: np.ndarray
@@ -72,6 +73,7 @@ class LogScaleDiagram(Answer):
     all_octaves: np.ndarray
     all_y: np.ndarray
     all_variance: np.ndarray
+    chosen: bool = False
 
     def facts(self) -> Mapping[str, Any]:
         """Exponent, interval, fit."""
@@ -82,20 +84,25 @@ class LogScaleDiagram(Answer):
             "alpha": self.alpha,
             "alpha_sd": self.alpha_sd,
             "q_value": self.q_value,
-            "octaves": f"{self.octaves[0]} to {self.octaves[-1]}",
+            "octaves": f"{self.octaves[0]} to {self.octaves[-1]}"
+            + (", chosen by looking at this signal" if self.chosen else ""),
             "counts": self.counts,
             "process": self.process,
             "kurtosis_of_details": f"{self.excess_kurtosis:+.1f} standard errors",
             "bias": self.bias,
         }
-        for i, remark in enumerate(self.warnings, start=1):
-            facts[f"remark_{i}"] = remark
+        if self.warnings:
+            facts["remarks"] = "; ".join(self.warnings)
         return facts | {"interval": list(self.interval), "y": self.y.tolist(), "variance": self.variance.tolist()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts, the remarks one by one, and the guarantee."""
+        return {**super().to_dict(), "remarks": list(self.warnings)}
 
     @property
     def guarantee(self) -> Guarantee | None:
-        """Exact mean and variance under the idealised law; None where the details are not Gaussian."""
-        if self.interval_kind != "gaussian":
+        """Exact mean and variance under the idealised law; None where the details are not Gaussian, or the octaves were chosen by looking."""
+        if self.interval_kind != "gaussian" or self.chosen:
             return None
         return Guarantee(
             kind="unbiased",
@@ -103,6 +110,7 @@ class LogScaleDiagram(Answer):
             level=self.alpha_sd,
             values={"alpha_sd": self.alpha_sd},
             assumptions=(
+                "the octaves were fixed before looking at the signal",
                 "the coefficients are independent and Gaussian",
                 "their variance is a power of the scale over these octaves",
             ),
@@ -206,7 +214,7 @@ def log_scale_diagram(
         if kind == "bootstrap":
             remarks = (
                 f"the details are not Gaussian (excess kurtosis {kurtosis:+.1f} standard errors): the interval is from the bootstrap of "
-                "coefficients, which still misses too often; interval='parametric' simulates the fitted law and covers better",
+                "coefficients; interval='parametric' simulates the fitted law instead",
             )
             warnings.warn(remarks[0], UserWarning, stacklevel=2)
     from scipy.special import ndtri
@@ -246,6 +254,7 @@ def log_scale_diagram(
         all_octaves=j,
         all_y=y,
         all_variance=variance,
+        chosen=octaves is None,
     )
 
 
@@ -256,7 +265,8 @@ def choose_octaves(x: Any, *, vanishing_moments: int = 3, process: str = "noise"
     ----------
     x : (n,) samples
     vanishing_moments : N_psi of the wavelet
-    process : "noise" starts at octave 1, "motion" at octave 3
+    process : of both the first two octaves are left out, since samples are no approximations there; a noise that is too short for
+        three octaves above them takes them in
 
     Examples
     --------
@@ -274,8 +284,10 @@ def choose_octaves(x: Any, *, vanishing_moments: int = 3, process: str = "noise"
 def _choose(
     j: np.ndarray, counts: np.ndarray, y: np.ndarray, variance: np.ndarray, process: str, n: int
 ) -> OctaveChoice:
-    first = 1 if process == "noise" else 3
     usable = j[counts >= _LEAST]
+    first = 3
+    if process == "noise" and usable.size:
+        first = max(1, min(first, int(usable[-1]) - 2))  # a short series has no choice
     if not usable.size or usable[-1] < first + 2:
         raise ValueError(
             f"{n} samples are too few: three octaves from {first} on with {_LEAST} coefficients or more are needed"
@@ -304,7 +316,8 @@ def _energies(
     found = transform(signal.values, vanishing_moments)
     counts = np.array(list(found.counts.values()))
     j = np.array(found.octaves)
-    energy = np.array([np.mean(d**2) for d in found.details.values()])
+    with np.errstate(over="ignore"):  # samples too large are named below
+        energy = np.array([np.mean(d**2) for d in found.details.values()])
     check_rank(energy[:, None, None], j, signal)
     bias = digamma(counts / 2) / np.log(2) - np.log2(counts / 2)
     return j, counts, np.log2(energy) - bias, zeta(2, counts / 2) / np.log(2) ** 2, found.details

@@ -11,6 +11,7 @@ __all__ = ["Embedding", "circulant_embedding"]
 
 _CLIP = 1e-5  # largest relative mass of negative eigenvalues that is taken as a finite-size effect
 _DOUBLINGS = 3
+_SHORT = 2**12  # embeddings of short series may be longer: they cost nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,7 @@ class Embedding:
     ----------
     roots : (M, M, half + 1) B_f with B_f B_f^T the eigenvalue block at frequency f
     half : half the length of the circulant sequence
-    relative_clipped_mass : sum of the negative eigenvalues over the sum of all, in modulus
+    relative_clipped_mass : sum of the negative eigenvalues over the sum of all, in modulus, over the whole circle
     """
 
     roots: np.ndarray
@@ -47,29 +48,33 @@ def circulant_embedding(
 ) -> Embedding:
     """Embedding of ``covariance(lags) -> (len, M, M)``, an even function of the lag, for series of ``n`` points.
 
-    Negative eigenvalues of a valid model vanish with longer embeddings: up to eight times n is tried, the best one is
-    kept, what is still negative is clipped and reported, up to ``tolerance``.
+    Negative eigenvalues of a valid model vanish with longer embeddings: up to eight times n is tried (more where n is small), the
+    best one is kept, what is still negative is clipped and reported, up to ``tolerance``.
 
     Raises
     ------
     ValueError : the clipped mass exceeds the tolerance; the model is at the edge of existence, or n is too small
     """
     best: Embedding | None = None
-    for doubling in range(_DOUBLINGS):
-        half = max(n, 2) * 2**doubling
+    half = max(n, 2)
+    last = max(half * 2 ** (_DOUBLINGS - 1), _SHORT)
+    while half <= last:
         G = covariance(np.arange(half + 1.0))
         L = np.fft.rfft(np.concatenate([G, G[-2:0:-1]]), axis=0).real  # the sequence is even: its transform is real
         values, vectors = np.linalg.eigh(L)
-        negative = float(-values[values < 0].sum()) / float(np.abs(values).sum())
+        circle = np.full(half + 1, 2.0)  # all frequencies but the first and the last stand for two
+        circle[[0, -1]] = 1.0
+        negative = float(circle @ np.maximum(-values, 0.0).sum(axis=1)) / float(circle @ np.abs(values).sum(axis=1))
         if best is None or negative < best.relative_clipped_mass:
             roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
             best = Embedding(np.ascontiguousarray(np.moveaxis(roots, 0, -1)), half, negative)
         if negative < 1e-15:
             break
+        half *= 2
     assert best is not None
     if best.relative_clipped_mass > tolerance:
         raise ValueError(
             f"the circulant embedding of {n} points has a relative mass {best.relative_clipped_mass:.1e} of negative eigenvalues, more than "
-            f"{tolerance:g}: the correlations are too near to the limit of existence; lower them a little or take more points"
+            f"{tolerance:g}: no process has this covariance, or it is too near to the limit; lower the correlations or take more points"
         )
     return best

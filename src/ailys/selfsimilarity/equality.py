@@ -21,9 +21,9 @@ from ..core.randomness import Seed
 from .estimate import HurstEstimate
 from .hurst import estimate_hurst, options_of
 from .model import OperatorFractionalBrownianMotion
-from .regression import exponents
+from .regression import exponents, regression_weights
 from .spectrum import spectral_matrix
-from .validation import whole
+from .validation import fraction, whole
 from .wavelet import transform
 
 __all__ = ["EqualityTest", "equality_test"]
@@ -41,8 +41,9 @@ class EqualityTest(Answer):
     p_value : small where the exponents differ
     degrees_of_freedom : M - 1 for "chi2", None for simulated distributions
     method : "chi2", "monte_carlo" or "invariant"
-    common_hurst : the exponent under the hypothesis
+    common_hurst : the exponent under the hypothesis, for the simulated methods the one simulated
     n_simulations : of the null model, or None
+    named : whether the exponent was named before looking at the signal, or estimated from it
     """
 
     statistic: float
@@ -51,6 +52,7 @@ class EqualityTest(Answer):
     method: str
     common_hurst: float
     n_simulations: int | None = None
+    named: bool = False
 
     def facts(self) -> Mapping[str, Any]:
         """The statistic and what it says."""
@@ -60,25 +62,27 @@ class EqualityTest(Answer):
             "degrees_of_freedom": self.degrees_of_freedom,
             "method": self.method,
             "common_hurst": self.common_hurst,
+            "common_hurst_is": "given" if self.named else "estimated",
             "n_simulations": self.n_simulations,
         }
 
     @property
     def guarantee(self) -> Guarantee | None:
-        """The level of the invariant test; nothing is proved about the others at a given length."""
-        if self.method != "invariant" or self.n_simulations is None:
+        """The level of the invariant test of a named exponent; where it is estimated, and of the others, levels are measured, not proved."""
+        if self.method != "invariant" or self.n_simulations is None or not self.named:
             return None
         return Guarantee(
-            kind="level",
+            kind="test-level",
             statement=(
                 f"if the channels are any invertible mixing of motions with one exponent H = {self.common_hurst:.3f}, the p-value is at most alpha with "
                 f"probability at most alpha, for multiples alpha of 1/{self.n_simulations + 1}"
             ),
             values={"common_hurst": self.common_hurst, "n_simulations": float(self.n_simulations)},
             assumptions=(
-                "Gaussian motions whose common exponent is the one named (it is estimated; the law of the statistic hardly depends on it, page)",
+                "Gaussian motions, time-reversible together, with the exponent named",
+                "exponent, octaves and wavelet were named before looking at the signal",
             ),
-            source="page on self-similarity, section on equality",
+            source="docs, selfsimilarity, section 'What is guaranteed'",
         )
 
 
@@ -86,6 +90,7 @@ def equality_test(
     estimate: HurstEstimate,
     *,
     method: str = "chi2",
+    common_hurst: float | None = None,
     n_simulations: int = 199,
     rng: Seed = None,
     n_jobs: int | None = None,
@@ -97,6 +102,8 @@ def equality_test(
     estimate : answer of `estimate_hurst`; "chi2" needs its bootstrap
     method : "chi2" (bootstrap covariance, chi-squared law with M - 1 degrees of freedom), "monte_carlo" (simulations of the fitted
         null model, same mixing) or "invariant" (simulations for whitened spectra, whose law does not depend on the mixing)
+    common_hurst : exponent to simulate, if the hypothesis names it ("all are 1/2"): the level of "invariant" is proved then; None takes
+        the mean of the estimates
     n_simulations : of the null model
     rng : generator, seed or None, for the simulations
     n_jobs : workers for the simulations, as in joblib
@@ -110,12 +117,16 @@ def equality_test(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
+    if not isinstance(estimate, HurstEstimate):
+        raise TypeError(f"a test of equality takes the answer of estimate_hurst; got {type(estimate).__name__}")
     h = estimate.hurst
     M = h.size
     if M < 2:
         raise ValueError("a test of equality needs two exponents or more; this estimate has one")
     common = float(h.mean())
     if method == "chi2":
+        if common_hurst is not None:
+            raise ValueError("the chi2 test simulates no exponent; common_hurst is for 'monte_carlo' and 'invariant'")
         from scipy.stats import chi2
 
         drawn = replicates_of(estimate)
@@ -124,11 +135,19 @@ def equality_test(
         statistic = _distance(h, drawn)
         return EqualityTest(statistic, float(chi2.sf(statistic, M - 1)), M - 1, method, common)
     count = whole(n_simulations, "n_simulations", 2 * M)
-    null = OperatorFractionalBrownianMotion([float(np.clip(common, 0.02, 0.98))])
+    if common_hurst is not None:
+        common = fraction(common_hurst, "common_hurst")
+    elif not 0.02 <= common <= 0.98:
+        raise ValueError(
+            f"the mean of the estimated exponents is {common:.2f}: no motion to simulate has it; see the remarks of the estimate (process, trends)"
+        )
+    null = OperatorFractionalBrownianMotion([common])
     options = options_of(estimate)
     if method == "invariant":
-        work = partial(_null_invariant, n=estimate.n_samples, M=M, weights=estimate.weights, options=options)
-        observed = invariant_exponents(estimate.spectra, estimate.weights, estimate.process)
+        # weights that were learned from the signal would tell it from the simulations
+        weights = _weights_not_learned(estimate)
+        work = partial(_null_invariant, n=estimate.n_samples, M=M, weights=weights, options=options)
+        observed = invariant_exponents(estimate.spectra, weights, estimate.process)
     else:
         pooled = _pooled(estimate.spectra, common, estimate.octaves, estimate.counts, estimate.process)
         root = np.linalg.cholesky(pooled)
@@ -138,7 +157,7 @@ def equality_test(
     # all are measured alike, the observed one among them: under the hypothesis every rank is equally likely
     distances = _contrast_distances(np.vstack([observed, *simulated]))
     p = float(np.mean(distances >= distances[0] * (1 - 1e-12)))
-    return EqualityTest(float(distances[0]), p, None, method, common, count)
+    return EqualityTest(float(distances[0]), p, None, method, common, count, common_hurst is not None)
 
 
 def replicates_of(estimate: HurstEstimate) -> np.ndarray:
@@ -146,6 +165,12 @@ def replicates_of(estimate: HurstEstimate) -> np.ndarray:
     if estimate.bootstrap is None:
         raise ValueError("this test needs bootstrap replicates; estimate with n_bootstrap=200 or more")
     return estimate.bootstrap
+
+
+def _weights_not_learned(estimate: HurstEstimate) -> np.ndarray:
+    """The weights of the estimate if they are those of counts or uniform ones, else those of counts."""
+    known = [regression_weights(estimate.octaves, b) for b in (estimate.counts, np.ones(len(estimate.octaves)))]
+    return next((w for w in known if np.allclose(w, estimate.weights, rtol=1e-12)), known[0])
 
 
 def invariant_exponents(spectra: np.ndarray, w: np.ndarray, process: str) -> np.ndarray:

@@ -92,30 +92,42 @@ class HurstEstimate(Answer):
         }
         if self.block_size is not None:
             facts["block_size"] = self.block_size
-        for i, remark in enumerate(self.warnings, start=1):
-            facts[f"remark_{i}"] = remark
+        if self.warnings:
+            facts["remarks"] = "; ".join(self.warnings)
         facts["interval"] = self.interval.tolist()  # lists: for machines
         facts["log2_eigenvalues"] = self.log2_eigenvalues.tolist()
         facts["names"] = list(self.names) if self.names else []
         return facts
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts, the remarks one by one, and the guarantee."""
+        return {**super().to_dict(), "remarks": list(self.warnings)}
 
     @property
     def guarantee(self) -> Guarantee | None:
         """Consistency, where it is proved; None for channels taken one by one, whose limit is not H_m when they are mixed."""
         if self.method == "univariate" and self.n_channels > 1:
             return None
+        coverage = (
+            "for simulations see the last source, which has bad cases too"
+            if self.bootstrap is not None
+            else "without a bootstrap it is that of one line of independent coefficients, measured for one channel only"
+        )
         return Guarantee(
             kind="consistency",
             statement=(
-                "the estimate converges to the exponents of an operator fractional Brownian motion when octaves log2 a(n) + j are used with a(n) -> "
-                "infinity and a(n)/n -> 0; at this length nothing is proved, and the coverage of the interval is a measured one: "
-                f"{readable(self.confidence)} is nominal"
+                "the estimate converges in probability to the exponents of an operator fractional Brownian motion when octaves log2 a(n) + j are used with a(n) -> "
+                f"infinity and a(n)/n -> 0 (an asymptotic statement); at this length nothing is proved, and {readable(self.confidence)} is a nominal coverage: "
+                + coverage
             ),
             assumptions=(
                 "the signal is a time-reversible operator fractional Brownian motion observed through an invertible mixing",
-                "the lines have separated at these octaves",
+                "as for the interval: the lines have separated at these octaves",
             ),
-            source="Abry and Didier 2018; Lucas, Didier, Wendt and Abry 2024; coverage measured on the page on self-similarity",
+            source=(
+                "Abry and Didier 2018; Lucas, Didier, Wendt and Abry 2024; coverage measured in "
+                "docs, selfsimilarity, section 'Published and measured figures'"
+            ),
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:

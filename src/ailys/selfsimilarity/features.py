@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .hurst import default_octaves, estimate_hurst
-from .validation import read_signal
+from .validation import read_octaves, read_signal
+from .wavelet import coefficient_counts, filters
 
 __all__ = ["SelfSimilarity"]
 
@@ -59,6 +60,7 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None) -> SelfSimilarity:
         """Learn the shape of the windows and fix the octaves; ``y`` is not used."""
         windows = _windows(X)
+        filters(self.vanishing_moments)  # checks
         _, self.n_channels_, self.n_samples_ = windows.shape
         self.n_features_in_ = self.n_channels_ * self.n_samples_
         if self.weights == "variance":
@@ -68,7 +70,9 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.octaves_ = (
             default_octaves(self.n_channels_, self.n_samples_, self.vanishing_moments)
             if self.octaves is None
-            else tuple(self.octaves)
+            else read_octaves(
+                self.octaves, coefficient_counts(self.n_samples_, self.vanishing_moments), self.n_samples_
+            )
         )
         return self
 
@@ -101,11 +105,21 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _windows(X: Any) -> np.ndarray:
-    array = np.asarray(X)
+    if hasattr(X, "toarray"):
+        raise TypeError(
+            "windows are dense arrays; sparse data is not supported: a signal is not sparse, use X.toarray()"
+        )
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        raise ValueError("expected windows of shape (N, channels, samples): they differ in length") from None
     if array.ndim == 2:
         array = array[:, None, :]
     if array.ndim != 3 or array.size == 0:
         raise ValueError(f"expected windows of shape (N, channels, samples) or (N, samples); got {np.shape(X)}")
-    for window in array[:1]:
-        read_signal(window)  # says what is wrong with the type
+    for i, window in enumerate(array):
+        try:
+            read_signal(window)
+        except ValueError as fault:
+            raise ValueError(f"window {i}: {fault}") from None
     return array

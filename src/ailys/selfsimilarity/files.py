@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -45,20 +44,17 @@ def _from_npz(path: Path, wanted: str | None) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = list(archive.files)
-            if wanted is None and len(names) != 1:
-                raise ValueError(
-                    f"{path}: holds {len(names)} arrays ({', '.join(names[:_SHOWN])}); name one with --columns"
-                )
-            name = names[0] if wanted is None else wanted
-            if name not in names:
-                raise ValueError(f"{path}: no array {name!r}; it holds {', '.join(names[:_SHOWN])}")
-            return np.asarray(archive[name])
-    except (OSError, EOFError, KeyError, TypeError, AttributeError, BadZipFile) as fault:
-        raise ValueError(f"{path}: not a NumPy .npz archive of numbers, or cut short ({fault})") from None
-    except ValueError as fault:
-        if str(fault).startswith(str(path)):
-            raise
-        raise ValueError(f"{path}: not a NumPy .npz archive of numbers ({fault})") from None
+            name = names[0] if wanted is None and len(names) == 1 else wanted
+            if name in names:  # the others are not read: they may be large, or no numbers
+                return np.asarray(archive[name])
+    except MemoryError:
+        raise
+    except Exception as fault:  # zipfile, zlib and NumPy each have errors of their own
+        raise ValueError(f"{path}: not a NumPy .npz archive of numbers, or cut short ({fault})") from fault
+    held = ", ".join(names[:_SHOWN])
+    if wanted is None:
+        raise ValueError(f"{path}: holds {len(names)} arrays ({held}); name one with --columns")
+    raise ValueError(f"{path}: no array {wanted!r}; it holds {held}")
 
 
 def _from_csv(path: Path, wanted: str | None, separator: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -70,13 +66,13 @@ def _from_csv(path: Path, wanted: str | None, separator: str) -> tuple[np.ndarra
         raise ValueError(f"{path}: not text in UTF-8 (byte {fault.start})") from None
     lines = [(number, row) for number, row in _rows(path, text, separator) if any(cell.strip() for cell in row)]
     if not lines:
-        raise ValueError(f"{path}: no numbers in it")
+        raise ValueError(f"{path}: no numbers in it; expected a line of numbers for each time")
     header: tuple[str, ...] | None = None
     if not all(_is_number(cell) for cell in lines[0][1]):
         header = tuple(cell.strip() for cell in lines[0][1])
         lines = lines[1:]
         if not lines:
-            raise ValueError(f"{path}: a header and no numbers below it")
+            raise ValueError(f"{path}: a header and no numbers below it; expected a line of numbers for each time")
     width = len(lines[0][1])
     names = header or tuple(str(i) for i in range(width))
     if len(names) != width:

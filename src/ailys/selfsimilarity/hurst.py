@@ -26,6 +26,8 @@ _SPARE = 7  # coefficients more than channels that the last octave should have
 _LEAST = 16
 _FIRST = 3  # octaves 1 and 2 feel that samples are not approximations
 _WIDE = 1e6
+_MARGIN = 0.1
+_LARGEST = 1e140  # of a sample
 
 
 def estimate_hurst(
@@ -66,7 +68,9 @@ def estimate_hurst(
 
     Raises
     ------
-    ValueError, TypeError : with a sentence, for signals and options that make no sense (see the page)
+    ValueError : too few coefficients at the last octave (fewer than channels, or than 8 with a bootstrap: lower j2 or take more
+        samples), channels that are constant or linear combinations of others, NaN or infinities, an option that is unknown
+    TypeError : samples that are not real numbers
 
     Source: Abry and Didier 2018 (classical); Lucas, Didier, Wendt, Abry 2024 (bias correction); Lucas et al. 2021 (bootstrap).
 
@@ -111,7 +115,8 @@ def estimate_hurst(
     details = transform(signal.values, vanishing_moments, first=j1, max_octave=j2).details
     counts = np.array(available[j1 - 1 : j2], float)
     octave = np.arange(j1, j2 + 1)
-    spectra = np.array([spectral_matrix(D) for D in details.values()])
+    with np.errstate(over="ignore", invalid="ignore"):  # samples too large are named below
+        spectra = np.array([spectral_matrix(D) for D in details.values()])
     check_rank(spectra, octave, signal, many=method != "univariate")
     remarks += _scales(spectra)
     for remark in remarks:
@@ -133,6 +138,7 @@ def estimate_hurst(
     kind = "theory" if drawn is None else f"bootstrap-{interval}"
     if method != "univariate":
         remarks += _unresolved(H, j1)
+    remarks += _outside(H, process)
     return HurstEstimate(
         hurst=H,
         hurst_sorted=np.sort(H),
@@ -190,7 +196,13 @@ def check_rank(spectra: np.ndarray, octaves: np.ndarray, signal: Signal, *, many
     ------
     ValueError : a spectrum has no full rank
     """
-    level = np.maximum(signal.values.max(axis=1), -signal.values.min(axis=1)) ** 2
+    size = np.maximum(signal.values.max(axis=1), -signal.values.min(axis=1))
+    wild = np.flatnonzero((size > _LARGEST) | ((size > 0) & (size < 1 / _LARGEST)))
+    if wild.size:
+        raise ValueError(
+            f"{signal.label(int(wild[0]))} has samples of size {size[wild[0]]:.0e}, whose squares double precision cannot hold; use another unit"
+        )
+    level = size**2
     for S, j in zip(spectra, octaves, strict=True):
         energy = np.diag(S)
         flat = np.flatnonzero(energy <= 1e-28 * np.maximum(level, np.finfo(float).tiny))
@@ -200,7 +212,7 @@ def check_rank(spectra: np.ndarray, octaves: np.ndarray, signal: Signal, *, many
             )
         if not many or len(S) == 1:
             continue
-        R = S / np.sqrt(np.outer(energy, energy))
+        R = S / np.sqrt(energy)[:, None] / np.sqrt(energy)[None, :]
         values, vectors = np.linalg.eigh(R)
         if values[0] > 1e-12:
             continue
@@ -258,6 +270,17 @@ def _unresolved(H: np.ndarray, j1: int) -> list[str]:
         f"{near.size} of {gaps.size} neighbouring exponents are within {near.max():.2g} of each other: they are equal, or their lines have not separated at "
         f"octave {j1}; an interval covers the exponent of this range of scales, which is H_m only where lines have separated"
     ]
+
+
+def _outside(H: np.ndarray, process: str) -> list[str]:
+    """Exponents that no model has, by more than a short signal explains."""
+    off = H[(H < -_MARGIN) | (H > 1 + _MARGIN)]
+    if not off.size:
+        return []
+    advice = "process='noise' is for increments" if process == "motion" and off[0] < 0 else (
+        "process='motion' is for paths" if process == "noise" and off[0] > 1 else "a trend (more vanishing moments), or no self-similarity"
+    )  # fmt: skip
+    return [f"an exponent of {off[0]:.2f} is outside (0, 1), where the model has none: {advice}"]
 
 
 def _moments(value: Any) -> int:

@@ -18,6 +18,7 @@ from ..core.answer import Answer
 from ..core.guarantee import Guarantee
 from ..core.randomness import Seed, as_generator
 from .embedding import Embedding, circulant_embedding
+from .validation import whole
 
 __all__ = ["OperatorFractionalBrownianMotion", "fractional_brownian_motion", "largest_correlation"]
 
@@ -60,6 +61,7 @@ class OperatorFractionalBrownianMotion(Answer):
     sigma: np.ndarray
     mixing: np.ndarray | None
     _cache: dict[int, Embedding]
+    _clipped: dict[int, float]  # length -> relative mass clipped, of all lengths asked for
 
     def __init__(self, hurst: Any, covariance: Any = None, mixing: Any = None) -> None:
         H = _exponents(hurst)
@@ -73,7 +75,13 @@ class OperatorFractionalBrownianMotion(Answer):
                 "no operator fractional Brownian motion has these exponents and this covariance: the smallest eigenvalue of the "
                 f"existence condition is {smallest:.4g}; lower the correlations between components with different exponents"
             )
-        for name, value in (("hurst", H), ("sigma", sigma), ("mixing", _mixing(mixing, M)), ("_cache", {})):
+        for name, value in (
+            ("hurst", H),
+            ("sigma", sigma),
+            ("mixing", _mixing(mixing, M)),
+            ("_cache", {}),
+            ("_clipped", {}),
+        ):
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:  # the cache is not sent to other processes
@@ -86,7 +94,10 @@ class OperatorFractionalBrownianMotion(Answer):
 
     def covariance(self, lags: Any) -> np.ndarray:
         """Covariance of the unit-lag increments of Y: ``E y(t + k) y(t)^T`` for each lag k, shape (len, M, M)."""
-        gamma = increment_covariance(self.hurst, self.sigma, np.atleast_1d(np.asarray(lags, float)))
+        k = np.atleast_1d(_numbers(lags, "the lags"))
+        if k.ndim != 1 or not np.isfinite(k).all():
+            raise ValueError(f"the lags must be finite numbers, one or a list of them; got {lags!r}")
+        gamma = increment_covariance(self.hurst, self.sigma, k)
         return gamma if self.mixing is None else self.mixing @ gamma @ self.mixing.T
 
     def sample(self, n: int, *, size: int | None = None, increments: bool = False, rng: Seed = None) -> np.ndarray:
@@ -106,6 +117,9 @@ class OperatorFractionalBrownianMotion(Answer):
         n = _positive(n, "n")
         count = 1 if size is None else _positive(size, "size")
         y = self.embedding(n).draw(count, n, as_generator(rng))
+        scale = np.sqrt(np.diag(self.sigma))
+        if (scale != 1).any():
+            y *= scale[:, None]
         if self.mixing is not None:
             y = self.mixing @ y
         if not increments:
@@ -113,10 +127,13 @@ class OperatorFractionalBrownianMotion(Answer):
         return y[0] if size is None else y
 
     def embedding(self, n: int) -> Embedding:
-        """The circulant embedding for paths of ``n`` points, kept for the next draw."""
+        """The circulant embedding of the increments over their standard deviations, ``n`` points, kept for the next draw."""
         if n not in self._cache:
+            scale = np.sqrt(np.diag(self.sigma))  # units apart: nothing of a weak component is lost beside a strong one
+            correlation = self.sigma / scale[:, None] / scale[None, :]
+            found = circulant_embedding(lambda k: increment_covariance(self.hurst, correlation, k), n)
             self._cache.clear()
-            self._cache[n] = circulant_embedding(lambda k: increment_covariance(self.hurst, self.sigma, k), n)
+            self._cache[n], self._clipped[n] = found, found.relative_clipped_mass
         return self._cache[n]
 
     def facts(self) -> Mapping[str, Any]:
@@ -125,14 +142,21 @@ class OperatorFractionalBrownianMotion(Answer):
 
     @property
     def guarantee(self) -> Guarantee:
-        """Draws have exactly the covariance of the model, but for what the embedding had to clip."""
-        clipped = max((e.relative_clipped_mass for e in self._cache.values()), default=0.0)
+        """Draws have exactly the covariance of the model, but for what the embedding had to clip at any length drawn."""
+        clipped = max(self._clipped.values(), default=0.0)
+        error = self.n_channels * clipped / (1 - 2 * clipped)
         return Guarantee(
             kind="exact",
-            statement=f"draws are Gaussian with the covariance of the model; relative mass clipped by the embedding: {clipped:.1e}",
-            level=clipped,
-            values={"relative_clipped_mass": clipped},
-            assumptions=("the generator's numbers are independent Gaussian",),
+            statement=(
+                "the process exists; its increments are drawn Gaussian with the covariance of the model, but for rounding and an error of each "
+                f"covariance of at most {error:.1e} standard deviations squared, from a relative mass {clipped:.1e} clipped by the embedding"
+            ),
+            level=error,
+            values={"relative_clipped_mass": clipped, "covariance_error": error},
+            assumptions=(
+                "the generator's numbers are independent Gaussian",
+                "standard deviations of the hidden increments, before the mixing",
+            ),
             source="Helgason, Pipiras and Abry 2011",
         )
 
@@ -167,6 +191,14 @@ def fractional_brownian_motion(
 
 def largest_correlation(first: float, second: float) -> float:
     """Largest correlation at time 1 that motions with these two exponents can have.
+
+    Parameters
+    ----------
+    first, second : exponents, strictly between 0 and 1
+
+    Raises
+    ------
+    ValueError : an exponent outside (0, 1)
 
     Examples
     --------
@@ -203,7 +235,7 @@ def _spectral_factor(H: np.ndarray) -> np.ndarray:
 
 
 def _exponents(hurst: Any) -> np.ndarray:
-    H = np.atleast_1d(np.asarray(hurst, float))
+    H = np.atleast_1d(_numbers(hurst, "the exponents"))
     if H.ndim != 1 or H.size == 0 or not np.all((H > 0) & (H < 1)):
         raise ValueError(f"the exponents must be numbers strictly between 0 and 1; got {np.asarray(hurst).tolist()}")
     return H
@@ -212,7 +244,7 @@ def _exponents(hurst: Any) -> np.ndarray:
 def _covariance(covariance: Any, M: int) -> np.ndarray:
     if covariance is None:
         return np.eye(M)
-    sigma = np.asarray(covariance, float)
+    sigma = _numbers(covariance, "the covariance")
     if sigma.ndim == 0:
         sigma = np.full((M, M), float(sigma))
         np.fill_diagonal(sigma, 1.0)
@@ -228,7 +260,7 @@ def _covariance(covariance: Any, M: int) -> np.ndarray:
 def _mixing(mixing: Any, M: int) -> np.ndarray | None:
     if mixing is None:
         return None
-    W = np.asarray(mixing, float)
+    W = _numbers(mixing, "the mixing")
     if W.shape != (M, M) or not np.isfinite(W).all():
         raise ValueError(f"the mixing must be a finite {M} x {M} matrix; got shape {W.shape}")
     if np.linalg.matrix_rank(W) < M:
@@ -236,7 +268,14 @@ def _mixing(mixing: Any, M: int) -> np.ndarray | None:
     return W
 
 
+def _numbers(value: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be real numbers; got {value!r}") from None
+
+
 def _positive(value: Any, name: str) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
-    return int(value)
+    if isinstance(value, (float, np.floating)) and np.isfinite(value) and int(value) == value:
+        value = int(value)
+    return whole(value, name, 1)

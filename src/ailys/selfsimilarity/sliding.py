@@ -99,15 +99,19 @@ def sliding_hurst(
     M, n = signal.values.shape
     window, step = whole(window, "window", 2), whole(step, "step", 1)
     if window > n:
-        raise ValueError(f"the window of {window} samples is longer than the signal of {n}")
-    if not np.isfinite(sampling_rate) or sampling_rate <= 0:
+        raise ValueError(f"the window of {window} samples is longer than the signal of {n}; take a smaller window")
+    if (
+        isinstance(sampling_rate, bool)
+        or not isinstance(sampling_rate, (int, float, np.number))
+        or not 0 < sampling_rate < np.inf
+    ):
         raise ValueError(f"sampling_rate must be positive; got {sampling_rate!r}")
     if options.get("octaves") is None:
         options["octaves"] = default_octaves(M, window, options.get("vanishing_moments", 2))
     starts = np.arange(0, n - window + 1, step)
     streams = spawn(rng, len(starts))
     found = Parallel(n_jobs=n_jobs)(
-        delayed(_exponents)(signal.values[:, s : s + window], stream, options)
+        delayed(_exponents)(signal.values[:, s : s + window], stream, options, int(s))
         for s, stream in zip(starts, streams, strict=True)
     )
     return SlidingHurst(
@@ -120,8 +124,13 @@ def sliding_hurst(
     )
 
 
-def _exponents(x: np.ndarray, rng: np.random.Generator, options: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def _exponents(
+    x: np.ndarray, rng: np.random.Generator, options: Mapping[str, Any], start: int
+) -> tuple[np.ndarray, np.ndarray]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the same for every window
-        found = estimate_hurst(x, rng=rng, **options)
+        try:
+            found = estimate_hurst(x, rng=rng, **options)
+        except ValueError as fault:
+            raise ValueError(f"window from sample {start}: {fault}") from None
     return found.hurst, found.standard_error

@@ -14,12 +14,14 @@ import numpy as np
 
 from ..core.answer import Answer
 from .validation import read_octaves, read_signal, whole
-from .wavelet import WaveletCoefficients, coefficient_counts, transform
+from .wavelet import WaveletCoefficients, coefficient_counts, filters, transform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["WaveletSpectrum", "block_log2_eigenvalues", "log2_eigenvalues", "spectral_matrix", "wavelet_spectrum"]
+
+_SINGULAR = 1e-12  # eigenvalue of correlations that rounding leaves of a zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,7 @@ class WaveletSpectrum(Answer):
         return None
 
     def plot(self) -> Figure:
-        """M x M panel: log2 S_mm on the diagonal, coherence off it."""
+        """M x M panels: log2 S_mm on the diagonal, coherence below it; one axes cannot hold them, so it takes none and returns the figure."""
         from .plots import plot_spectrum
 
         return plot_spectrum(self)
@@ -98,6 +100,7 @@ def wavelet_spectrum(
                 found.vanishing_moments, found.n_samples,
             )  # fmt: skip
     else:
+        filters(vanishing_moments)  # checks
         signal = read_signal(x_or_coefficients)
         names = signal.names
         n = signal.values.shape[1]
@@ -144,10 +147,13 @@ def log2_eigenvalues(S: np.ndarray, octave: int) -> np.ndarray:
     ValueError : no block at all has a positive eigenvalue at some place: "rank-deficient"
     """
     values = S[..., 0] if S.shape[-1] == 1 else np.linalg.eigvalsh(S)
-    floor = np.finfo(float).eps * values[..., -1:]
-    if (values > floor).all():
+    if (values > _SINGULAR * values[..., -1:]).all():
         return np.log2(values).mean(axis=-2)
-    usable = values > floor
+    usable = values > np.finfo(float).eps * values[..., -1:]
+    # small beside the largest: different units, or no full rank, which shows in the correlations
+    scale = np.sqrt(np.maximum(np.einsum("...mm->...m", S), np.finfo(float).tiny))
+    lost = (np.linalg.eigvalsh(S / scale[..., :, None] / scale[..., None, :]) < _SINGULAR).sum(axis=-1)
+    usable &= np.arange(S.shape[-1]) >= lost[..., None]
     if not usable.any(axis=-2).all():
         raise ValueError(
             f"the wavelet spectrum is rank-deficient at octave {octave}: some channels are linear combinations of others, or constant, "

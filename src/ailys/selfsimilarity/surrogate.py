@@ -36,11 +36,23 @@ def simulated_exponents(
     def covariance(lags: np.ndarray) -> np.ndarray:
         return to_gaussian(increment_covariance(H, np.eye(1), lags))
 
-    embedding = circulant_embedding(covariance, len(x), tolerance=_CLIP)
+    try:
+        embedding = circulant_embedding(covariance, len(x), tolerance=_CLIP)
+    except ValueError:
+        raise ValueError(
+            "no Gaussian series, transformed to the marginal law of this signal, has the covariance of the fitted model: the law is too far from a "
+            "Gaussian one, or the exponent too small; use interval='bootstrap'"
+        ) from None
     work = partial(
         _exponent, sample=sample, n=len(x), process=process, octaves=octaves, vanishing_moments=vanishing_moments
     )
-    return np.array(replicate(work, n_replicates, embedding, rng=rng, n_jobs=n_jobs))
+    drawn = np.array(replicate(work, n_replicates, embedding, rng=rng, n_jobs=n_jobs))
+    if not np.isfinite(drawn).all():
+        raise ValueError(
+            "simulations with the marginal law of this signal have octaves without any variation: nearly all its samples are the same; "
+            "interval='bootstrap' needs no simulation"
+        )
+    return drawn
 
 
 def _exponent(
@@ -55,7 +67,11 @@ def _exponent(
     details = transform(x, vanishing_moments, first=octaves[0], max_octave=octaves[1])
     counts = np.array(list(details.counts.values()))
     energy = np.array([np.mean(d**2) for d in details.details.values()])
-    y = np.log2(energy) - digamma(counts / 2) / np.log(2) + np.log2(counts / 2)
+    with np.errstate(divide="ignore"):
+        logs = np.log2(energy)
+    if not np.isfinite(logs).all():
+        return np.nan
+    y = logs - digamma(counts / 2) / np.log(2) + np.log2(counts / 2)
     w = regression_weights(np.array(details.octaves), 1 / zeta(2, counts / 2))
     return float((w @ y + (1 if process == "noise" else -1)) / 2)
 

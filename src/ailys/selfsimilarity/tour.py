@@ -28,7 +28,6 @@ def known_truth(rng: np.random.Generator) -> Exhibit:
     W = np.linalg.qr(rng.standard_normal((4, 4)))[0]
     x = W @ OperatorFractionalBrownianMotion(truth, 0.2).sample(2**16, rng=rng)
     frames: list[Frame] = []
-    guarantee = None
     for octaves in ((8, 11), (7, 10), (5, 10)):
         for corrected in (False, True):
             method = "bwavelet" if corrected else "wavelet"
@@ -55,13 +54,13 @@ def known_truth(rng: np.random.Generator) -> Exhibit:
                     },
                     "Each channel mixes all four components, so every channel alone shows the largest exponent. Classical eigenvalues repel each other where "
                     "coefficients are few. Finer octaves give shorter intervals; exponents nearer to each other would not have separated there yet.",
+                    guarantee=found.guarantee,
                 )
             )  # fmt: skip
-            guarantee = found.guarantee
     return Exhibit(
         frames=tuple(frames),
         data="operator fractional Brownian motion with exponents .3, .5, .7, .9, correlation .2, behind a random rotation, 65 536 samples.",
-        guarantee=guarantee,
+        guarantee=None,  # each frame states its own
         slider="Octaves and estimator",
         start=1,
     )
@@ -89,7 +88,7 @@ def brain_waves(rng: np.random.Generator) -> Exhibit:
     return Exhibit(
         frames=tuple(frames),
         data="four channels of an electroencephalogram, 800 samples each, that ship with Matplotlib; a demonstration, too short for more.",
-        guarantee=found.guarantee,
+        guarantee=None,  # each frame states its own
         slider="Scales",
     )
 
@@ -116,7 +115,7 @@ def markets(rng: np.random.Generator) -> Exhibit:
     return Exhibit(
         frames=tuple(frames),
         data="daily closing values of the S&P 500 and the NASDAQ, 1999 to 2018, 5 031 days, that ship with arch.",
-        guarantee=found.guarantee,
+        guarantee=None,  # each frame states its own
         slider="What is analysed",
     )
 
@@ -137,7 +136,9 @@ def _frame(found: HurstEstimate, name: str, label: str, remark: str, more: dict[
         for m, (h, e) in enumerate(zip(found.hurst, found.standard_error, strict=True), start=1)
     }
     alt = f"Left: log2 eigenvalues against octaves with fitted lines. Right: exponents with intervals, {label}."
-    return Frame(label, to_svg(figure, f"{name}-{label.replace(' ', '-')}", alt), numbers | (more or {}), remark)
+    return Frame(
+        label, to_svg(figure, f"{name}-{label.replace(' ', '-')}", alt), numbers | (more or {}), remark, found.guarantee
+    )
 
 
 STOPS = (
@@ -151,6 +152,7 @@ STOPS = (
         ),
         command="ailys selfsimilarity estimate x.npy --octaves 7 10 --bootstrap 500",
         run=known_truth,
+        seconds=4,
     ),
     Stop(
         name="brain-waves",
@@ -162,6 +164,7 @@ STOPS = (
         ),
         command="ailys selfsimilarity estimate eeg.csv --octaves 2 5 --bootstrap 500 --plot eeg.png",
         run=brain_waves,
+        seconds=2,
     ),
     Stop(
         name="markets",
@@ -173,5 +176,6 @@ STOPS = (
         ),
         command="ailys selfsimilarity test prices.csv --octaves 3 8",
         run=markets,
+        seconds=4,
     ),
 )

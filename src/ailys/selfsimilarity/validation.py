@@ -37,7 +37,14 @@ def read_signal(x: Any) -> Signal:
     elif hasattr(x, "index") and hasattr(x, "to_numpy"):  # a pandas Series
         names = (str(x.name),) if x.name is not None else None
         x = x.to_numpy()
-    array = np.asarray(x)
+    if isinstance(x, np.ma.MaskedArray):
+        if np.ma.is_masked(x):
+            raise ValueError("the signal has masked samples; fill or cut missing values first")
+        x = x.data
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        raise ValueError("the signal must have shape (channels, samples): its rows differ in length") from None
     if array.dtype == object:
         try:
             array = array.astype(float)
@@ -70,7 +77,7 @@ def read_octaves(octaves: Any, counts: list[int], n: int) -> tuple[int, int]:
     try:
         pair = [int(j) for j in octaves]
         whole_numbers = all(int(j) == j and not isinstance(j, bool) for j in octaves)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pair, whole_numbers = [], False
     if len(pair) != 2 or not whole_numbers:
         raise ValueError(f"octaves must be a pair of whole numbers (j1, j2); got {octaves!r}")

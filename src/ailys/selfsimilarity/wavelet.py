@@ -109,7 +109,7 @@ def transform(
         raise ValueError(
             f"{n} samples are too few for a wavelet with {vanishing_moments} vanishing moments: {2 * (2 * vanishing_moments + 3)} are needed"
         )
-    if isinstance(last, bool) or int(last) != last or not 1 <= last <= len(available):
+    if isinstance(last, bool) or not isinstance(last, (int, np.integer)) or not 1 <= last <= len(available):
         raise ValueError(f"max_octave must be a whole number from 1 to {len(available)} for {n} samples; got {last!r}")
     counts = available[: int(last)]
     details = {j: np.empty((M, counts[j - 1])) for j in range(first, len(counts) + 1)}
