@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 MASS_TOLERANCE = 1e-9  # a row whose probabilities miss 1 by less is renormalised
+LARGEST_RETURN = 1e150  # squares of larger ones overflow
 
 Outcome = tuple[float, int, float]
 
