@@ -18,7 +18,18 @@ def solve(folder):
     _model(folder)
     return [
         ["stock.csv", "--horizon", "3", "--risk", "cvar", "--alpha", "0.2", "--out", "actions.npy"],
-        ["stock.npz", "--risk", "threshold", "--threshold", "0.5", "--method", "exact", "--out", "memory.npy", "--json"],
+        [
+            "stock.npz",
+            "--risk",
+            "threshold",
+            "--threshold",
+            "0.5",
+            "--method",
+            "exact",
+            "--out",
+            "memory.npy",
+            "--json",
+        ],
         ["stock.csv", "--discount", "0.9"],
         ["stock.npz", "--risk", "entrm", "--beta", "-1"],
     ]
@@ -42,13 +53,42 @@ def evaluate(folder):
 
 
 def cliff(folder):
-    return [["--beta", "-0.1", "--rows", "2", "--cols", "3", "--horizon", "5", "--fall", "-10", "--walks", "20", "--plot", "c.png"]]
+    return [
+        [
+            "--beta",
+            "-0.1",
+            "--rows",
+            "2",
+            "--cols",
+            "3",
+            "--horizon",
+            "5",
+            "--fall",
+            "-10",
+            "--walks",
+            "20",
+            "--plot",
+            "c.png",
+        ]
+    ]
 
 
 def learn(folder):
     _model(folder)
     return [
-        ["stock.csv", "--horizon", "1", "--episodes", "500", "--epsilon", "3", "--out", "actions.npy", "--plot", "l.png"],
+        [
+            "stock.csv",
+            "--horizon",
+            "1",
+            "--episodes",
+            "500",
+            "--epsilon",
+            "3",
+            "--out",
+            "actions.npy",
+            "--plot",
+            "l.png",
+        ],
         ["stock.npz", "--learner", "q-learning", "--episodes", "20", "--json"],
         ["stock.npz", "--learner", "ucbvi", "--episodes", "20", "--stationary"],
     ]

@@ -193,6 +193,10 @@ def entropic_value_at_risk_is_not_beaten(rng: Rng) -> bool:
     own = evaluate(mdp, answer.policy, "sparse").evar(alpha)
     rival = evaluate(mdp, _rival(rng, mdp, answer.policy), "sparse").evar(alpha)
     slack = 1e-7 * (1 + width)
+    near = answer.beta if answer.beta is not None and -math.inf < answer.beta < 0 else -1 / (width or 1.0)
+    for beta in near * np.exp(0.5 * rng.standard_normal(5)):  # the objective between the nodes that were visited
+        if solve_entrm(mdp, float(beta)).start_value - math.log(1 / alpha) / abs(beta) > answer.upper + slack:
+            return True
     return bool(own < answer.lower - slack or rival > answer.upper + slack or own > answer.upper + slack)
 
 
@@ -260,6 +264,15 @@ def adversary_pays_what_duality_says(rng: Rng) -> bool:
     again = worst_case_model(point, policy, beta)
     if abs(worst.mean + worst.divergence / abs(beta) - value) > slack or abs(mean - again.mean) > slack:
         return True
+    if len(again.model.prob) == len(np.tile(mdp.prob, (mdp.horizon or 1) if mdp.n_stages == 1 else 1)):
+        # the bill, added up along the paths of the tilted model
+        paid_at_each = np.log(again.model.prob / np.tile(mdp.prob, len(again.model.prob) // len(mdp.prob)))
+        table = again.model.indptr, again.model.next_state, again.model.prob, paid_at_each
+        bill = TabularMDP(
+            *table, mdp.n_states, mdp.n_actions, horizon=mdp.horizon, initial=point.initial, mask=again.model.mask
+        )
+        if abs(evaluate(bill, policy, "sparse").mean - again.divergence) > 1e-9 * (1 + again.divergence):
+            return True
     # any other tilt pays more: compare with a random law on the same outcomes, in one step
     chain = induced_chain(point, policy)
     start = int(np.argmax(mdp.initial))
