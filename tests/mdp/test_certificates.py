@@ -231,3 +231,15 @@ def test_brackets_against_every_policy():
             law = evaluate(mdp, np.array(actions).reshape(2, 2))
             for name, answer in answers.items():
                 assert law.functional(name, alpha) <= answer.upper + 1e-12
+
+
+# -- sizes that nobody means ---------------------------------------------------------------------
+
+
+def test_sizes_beyond_reason_get_a_sentence():
+    with pytest.raises(ValueError, match="horizon must be at most"):
+        coin(1.0, 0.0, 10**47)
+    with pytest.raises(ValueError, match="episodes are played at once"):
+        simulate(coin(1.0, 0.0), [0], 10**47)
+    with pytest.raises(ValueError, match="larger epsilon"):
+        entrm_front(coin(1.0, -2.0, 2), -2e9, 0.5, 0.5)

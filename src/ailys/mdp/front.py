@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OptimalityFront", "Segment", "entrm_front"]
 
-_MOST_SOLVES = 200_000
+_MOST_SOLVES = 20_000
 _ROUNDING = 1e-9  # a value above the best one by more than this, relative, is not rounding
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SimulatedReturns", "simulate"]
 
+_MOST = 10**8
 _TAIL = 1e-9  # what the steps left out of an endless process may add, relative
 
 
@@ -90,6 +91,8 @@ def simulate(mdp: TabularMDP, policy: Any, n: int, rng: Seed = None, *, level: f
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n must be a whole number of episodes >= 1; got {n!r}")
+    if n > _MOST:
+        raise ValueError(f"at most {_MOST} episodes are played at once; got {n}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie strictly between 0 and 1; got {level!r}")
     if mdp.criterion == "total":

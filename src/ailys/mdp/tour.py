@@ -155,6 +155,7 @@ STOPS = (
         "parameters. Move the slider and watch the path leave the edge.",
         "ailys mdp front env:ailys/Cliff-v0 --beta-min -0.6 --beta-max 0.3 --epsilon 0.1",
         cliff,
+        seconds=5.0,
     ),
     Stop(
         "return-law",
@@ -165,6 +166,7 @@ STOPS = (
         "step then loses a little, and the losses add up to a bound that is known before and sharpened after the computation.",
         "ailys mdp cliff --beta 0",
         projections,
+        seconds=2.0,
     ),
     CONTROL,
 )

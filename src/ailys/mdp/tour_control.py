@@ -116,4 +116,5 @@ CONTROL = Stop(
     ),
     command="ailys mdp solve env:ailys/Reactor-v0 --risk entrm --beta -1",
     run=reactor,
+    seconds=2.0,
 )
