@@ -243,3 +243,17 @@ def test_sizes_beyond_reason_get_a_sentence():
         simulate(coin(1.0, 0.0), [0], 10**47)
     with pytest.raises(ValueError, match="larger epsilon"):
         entrm_front(coin(1.0, -2.0, 2), -2e9, 0.5, 0.5)
+
+
+def test_a_sure_return_has_an_upper_bound():
+    for reward in (1.0, math.pi, 1e-13):
+        answer = optimize_cvar(model([[[(1, 0, reward)]]], horizon=1), 0.3)
+        assert answer.lower <= reward * (1 + 1e-12)
+        assert answer.upper >= reward * (1 - 1e-12)
+
+
+def test_the_exact_front_of_small_rewards():
+    for scale in (1e-13, 1.0):
+        rows = [[[(1, 0, 0.2 * scale)], [(0.5, 0, scale), (0.5, 0, -0.5 * scale)]]]
+        front = entrm_front(model(rows, horizon=1), -1 / scale, 1 / scale, 0, tol=1e-3 / scale)
+        assert front.breakpoints * scale == pytest.approx([-0.178306721604], rel=1e-6)

@@ -17,6 +17,7 @@ from .evaluate import evaluate
 from .front import OptimalityFront, Segment
 from .model import TabularMDP
 from .returns import ReturnDistribution
+from .solve import tie_of
 
 __all__ = ["exact_front", "on_path"]
 
@@ -68,8 +69,9 @@ def _optimal_on(mdp: TabularMDP, policy: np.ndarray, b0: float, b1: float, reach
     """Whether no single deviation is better anywhere on the interval; then no policy is."""
     first, last = _at(mdp, policy, b0), _at(mdp, policy, b1)
     v, t, q, tq = (np.stack(pair) for pair in zip(first, last, strict=True))  # (2, H, S[, A])
-    same = np.abs(q - v[..., None]) <= _SLACK * (1 + np.abs(v[..., None]))
-    same &= np.abs(tq - t[..., None]) <= _SLACK * (1 + np.abs(t[..., None]))
+    unit = tie_of(mdp, 1.0)
+    same = np.abs(q - v[..., None]) <= _SLACK * (unit + np.abs(v[..., None]))
+    same &= np.abs(tq - t[..., None]) <= _SLACK * (unit + np.abs(t[..., None]))
     # an action with the same values and slopes at both ends is the policy's own, or as good as it
     allowed = reachable[:, :, None] & np.isfinite(first[2]) & ~same.all(axis=0)
 
@@ -82,7 +84,7 @@ def _optimal_on(mdp: TabularMDP, policy: np.ndarray, b0: float, b1: float, reach
         chord, below = (b0 * v0, b1 * v1), (b0 * q0, tq0, b1 * q1, tq1)
     else:
         chord, below = (b0 * q0, b1 * q1), (b0 * v0, t0, b1 * v1, t1)
-    slack = _SLACK * (b1 - b0) * (1 + np.abs(v0) + np.abs(v1))
+    slack = _SLACK * (b1 - b0) * (unit + np.abs(v0) + np.abs(v1))
     k0, s0, k1, s1 = below
     if (chord[0] > k0 + slack).any() or (chord[1] > k1 + slack).any():
         return False
@@ -128,7 +130,7 @@ def _merged(
     cuts = [_polished(*pair, bracket) for pair, bracket in zip(itertools.pairwise(laws), brackets, strict=True)]
     edges = [cells[0][0], *cuts, cells[-1][1]]
     # what the tests of optimality forgive at each time
-    forgiven = 4 * _SLACK * (mdp.horizon or 1) * min(1.0, reach.size) + 4 * _SLACK * reach.size * (mdp.horizon or 1)
+    forgiven = 4 * _SLACK * (mdp.horizon or 1) * (tie_of(mdp, 1.0) + reach.size)
     open_cells = [(b0, b1) for b0, b1, _, optimal in cells if not optimal]
     segments = []
     for low, high, run in zip(edges[:-1], edges[1:], runs, strict=True):

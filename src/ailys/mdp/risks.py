@@ -373,17 +373,22 @@ def _optimal_value(lattice: Lattice, risk: str, parameter: float) -> float:
 
 def _affordable_step(mdp: TabularMDP) -> float:
     """The step of the rewards if a table of actions on it is affordable, otherwise one that makes it so."""
-    H, S, span = mdp.horizon or 1, mdp.n_states, max(return_reach(mdp).span, 1e-12)
+    H, S, span = mdp.horizon or 1, mdp.n_states, _span(mdp)
     work = max(H * S, mdp.n_outcomes * H // mdp.n_stages)
     points = int(min(10_000, max(50, _ENTRIES / work)))
     exact = lattice_step(mdp.reward)
     return exact if exact is not None and span / exact <= points else span / points
 
 
+def _span(mdp: TabularMDP) -> float:
+    """Range of the return over all states, or a millionth of its size where next to nothing is at stake."""
+    reach = return_reach(mdp)
+    return max(reach.span, 1e-6 * float(np.abs(mdp._reward).max())) or 1.0
+
+
 def _coarse_step(mdp: TabularMDP, points: int) -> float:
     """A step with about ``points`` points over the range of the return."""
-    reach = return_reach(mdp)
-    return max(reach.span, 1e-12) / points
+    return _span(mdp) / points
 
 
 def _upper(mdp: TabularMDP, risk: str, parameter: float, step: float | None) -> float:
