@@ -246,8 +246,8 @@ def test_sizes_beyond_reason_get_a_sentence():
 
 
 def test_a_sure_return_has_an_upper_bound():
-    for reward in (1.0, math.pi, 1e-13):
-        answer = optimize_cvar(model([[[(1, 0, reward)]]], horizon=1), 0.3)
+    for reward, other in itertools.product((1.0, math.pi, 1e-13), (1.0, 1 + 1e-15)):
+        answer = optimize_cvar(model([[[(0.5, 0, reward), (0.5, 0, reward * other)]]], horizon=1), 0.3)
         assert answer.lower <= reward * (1 + 1e-12)
         assert answer.upper >= reward * (1 - 1e-12)
 

@@ -381,9 +381,9 @@ def _affordable_step(mdp: TabularMDP) -> float:
 
 
 def _span(mdp: TabularMDP) -> float:
-    """Range of the return over all states, or a millionth of its size where next to nothing is at stake."""
+    """Range of the return over all states, or a hundredth of its size where little is at stake: tables hold 0 too."""
     reach = return_reach(mdp)
-    return max(reach.span, 1e-6 * float(np.abs(mdp._reward).max())) or 1.0
+    return max(reach.span, 0.01 * reach.size) or 1.0
 
 
 def _coarse_step(mdp: TabularMDP, points: int) -> float:
