@@ -206,7 +206,7 @@ def entrm_front(
     if s0 is not None:
         mdp = mdp.replace(initial=s0)
     reach = return_reach(mdp)
-    epsilon = reach.width / 1000 if epsilon is None else epsilon
+    epsilon = max(reach.width / 1000, 1e-9 * reach.size) if epsilon is None else epsilon
     if (
         isinstance(epsilon, bool)
         or not isinstance(epsilon, (int, float, np.integer, np.floating))
@@ -283,7 +283,7 @@ class _Cover:
             if j == i and i < len(self.nodes) - 1:  # no policy serves both ends of the cell: look between them
                 middle = (self.nodes[i] + self.nodes[i + 1]) / 2
                 if not self.nodes[i] < middle < self.nodes[i + 1]:
-                    raise ArithmeticError("the cells of the front became smaller than the numbers can tell apart")
+                    raise ValueError(f"an epsilon of {self.epsilon:g} is below rounding here; allow a larger one")
                 self._add(i + 1, middle)
                 continue
             segments.append(Segment(self.nodes[i], self.nodes[j], self.policies[k], self._certificate(k, i, j)))

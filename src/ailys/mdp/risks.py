@@ -306,12 +306,14 @@ def lower_score(law: ReturnDistribution, risk: str, parameter: float) -> float:
 
 def _default_front(mdp: TabularMDP, risk: str, parameter: float) -> OptimalityFront:
     """A front that holds the parameter that is best for EVaR (tail risks), or both signs (thresholds)."""
-    width = return_reach(mdp).width or 1.0
+    reach = return_reach(mdp)
+    width = reach.width or 1.0
+    fine = max(1e-4 * width, 1e-9 * reach.size)  # not below rounding
     if risk == "P(G >= x)":
-        return entrm_front(mdp, -40 / width, 40 / width, width * 1e-4)
-    evar = optimize_evar(mdp, min(parameter, 0.5), tol=width * 1e-4)
+        return entrm_front(mdp, -40 / width, 40 / width, fine)
+    evar = optimize_evar(mdp, min(parameter, 0.5), tol=fine)
     beta = evar.beta if evar.beta is not None and math.isfinite(evar.beta) else -100 / width
-    return entrm_front(mdp, max(4 * min(beta, -1 / width), -400 / width), 0.0, width * 1e-4)
+    return entrm_front(mdp, max(4 * min(beta, -1 / width), -400 / width), 0.0, fine)
 
 
 def _augmented_optimum(lattice: Lattice, risk: str, parameter: float) -> tuple[float, AugmentedPolicy]:
