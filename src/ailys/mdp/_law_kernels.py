@@ -70,7 +70,7 @@ def backward_grid(indptr, next_state, prob, reward, S, stages, H, discount, firs
                     x = r + discount * (k + first)
                     cell = math.floor(x)
                     near = math.floor(x + 0.5)
-                    if abs(x - near) <= 1e-9 * (1.0 + abs(r)):  # on the grid up to rounding
+                    if abs(x - near) <= 1e-14 * (abs(reward[j] / delta) + n):  # on the grid up to rounding
                         cell, part = near, 0.0
                     else:
                         part = x - cell

@@ -14,6 +14,7 @@ from numba import njit
 # unsigned positions: Numba need not ask whether an index counts from the end
 _U4, _U8 = np.uint32, np.uint64
 _ONE = np.uint64(1)
+_NEGLIGIBLE = 1e-18  # |beta| x range of an outcome below which only the mean counts
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -149,7 +150,7 @@ def _certainty_equivalent(low, high, prob, reward, certain, row, next_state, aft
         x = (reward[row] if certain else reward[j]) + discount * after[next_state[j]]
         least, most = min(least, x), max(most, x)
         mean += prob[j] * x
-    if beta == 0.0 or least == most:
+    if abs(beta) * (most - least) <= _NEGLIGIBLE or least == most:
         return mean
     if beta == np.inf:
         return most
@@ -169,6 +170,18 @@ def _certainty_equivalent(low, high, prob, reward, certain, row, next_state, aft
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _tilted(p, x, v, beta):  # type: ignore[no-untyped-def]
+    """``p exp(beta (x - v))``; for infinite beta all the mass is on the extreme outcomes."""
+    if beta == 0.0:
+        return p
+    if math.isinf(beta):
+        return p if x == v else 0.0
+    exponent = beta * (x - v)
+    # a tiny probability times a factor beyond all numbers is an ordinary number
+    return p * math.exp(exponent) if exponent < 700.0 else math.exp(exponent + math.log(p))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def entropic_horizon(  # type: ignore[no-untyped-def]
     indptr,
     next_state,
@@ -182,7 +195,8 @@ def entropic_horizon(  # type: ignore[no-untyped-def]
     betas,
     discount,
     terminal,
-    tie,
+    absolute,
+    relative,
     prefer,
     keep,
     table,
@@ -205,7 +219,7 @@ def entropic_horizon(  # type: ignore[no-untyped-def]
                     indptr[i], indptr[i + 1], prob, reward, certain, i, next_state, table[after], betas[h], discount
                 )
                 top = max(top, q)
-                if action < 0 or q > chosen + tie * (1.0 + abs(q)):
+                if action < 0 or q > chosen + absolute + relative * abs(q):
                     chosen, action = q, a
             table[at, s] = top
             policy[h, s] = action
@@ -223,13 +237,7 @@ def entropic_chain(indptr, next_state, prob, reward, S, stages, H, beta):  # typ
             total, mean = 0.0, 0.0
             for j in range(low, high):
                 x = reward[j] + value[h + 1, next_state[j]]
-                if beta == 0.0:
-                    tilt = 1.0
-                elif math.isinf(beta):  # all the mass on the extreme outcomes
-                    tilt = 1.0 if x == v else 0.0
-                else:
-                    tilt = math.exp(beta * (x - v))
-                q = prob[j] * tilt
+                q = _tilted(prob[j], x, v, beta)
                 total += q
                 mean += q * (reward[j] + tilted[h + 1, next_state[j]])
             value[h, s] = v
@@ -272,14 +280,9 @@ def action_values(indptr, next_state, prob, reward, certain, S, A, stages, beta,
                 for j in range(low, high):
                     r = reward[i] if certain else reward[j]
                     x = r + value[h + 1, next_state[j]]
-                    if beta == 0.0:
-                        tilt = 1.0
-                    elif math.isinf(beta):
-                        tilt = 1.0 if x == v else 0.0
-                    else:
-                        tilt = math.exp(beta * (x - v))
-                    total += prob[j] * tilt
-                    t += prob[j] * tilt * (r + tilted[h + 1, next_state[j]])
+                    tilt = _tilted(prob[j], x, v, beta)
+                    total += tilt
+                    t += tilt * (r + tilted[h + 1, next_state[j]])
                 q[h, s, a] = v
                 mean[h, s, a] = t / total
     return q, mean

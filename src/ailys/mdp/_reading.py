@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 MASS_TOLERANCE = 1e-9  # a row whose probabilities miss 1 by less is renormalised
+MOST = 10**9  # states, actions, decisions
+LARGEST_RETURN = 1e150  # squares of larger ones overflow
 
 Outcome = tuple[float, int, float]
 
@@ -46,6 +48,8 @@ def matrices_by_action(P: Any) -> list[Any]:
 def positive(value: Any, name: str) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
+    if value > MOST:
+        raise ValueError(f"{name} must be at most {MOST}; got {value}")
     return int(value)
 
 

@@ -105,10 +105,10 @@ def environment_differs_from_its_table(rng: Rng) -> bool:
 CLAIMS = (
     Claim(
         "epsilon-delta", "BPI-UCRL stops with a policy within epsilon of the best, with probability at least 1 - delta",
-        bpi_recommends_a_bad_policy, level=_DELTA,
+        bpi_recommends_a_bad_policy, level=_DELTA, covers=("LearningResult",),
     ),
-    Claim("value-bounds", "its bounds of the best value hold at all times together", bpi_bounds_are_wrong_on_the_way, level=_DELTA),
-    Claim("optimism", "UCBVI's planned value is never below the best one", ucbvi_is_not_optimistic, level=_DELTA),
+    Claim("value-bounds", "its bounds of the best value hold at all times together", bpi_bounds_are_wrong_on_the_way, level=_DELTA, covers=("LearningResult",)),
+    Claim("optimism", "UCBVI's planned value is never below the best one", ucbvi_is_not_optimistic, level=_DELTA, covers=("LearningResult",)),
     Claim(
         "environment-laws", "the tables of Cliff, Inventory and Reactor are the laws that they simulate",
         environment_differs_from_its_table, level=0.01, slack=0.05,

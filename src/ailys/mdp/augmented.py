@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _augmented_kernels as kernels
 from . import _law_kernels as laws
-from .lattice import lattice_step, whole_steps
+from .lattice import check_step, lattice_step, rounded_steps, whole_steps
 from .model import TabularMDP
 from .policies import policy_dtype
 from .returns import ReturnDistribution
@@ -50,8 +50,8 @@ class AugmentedPolicy:
 
     def count(self, reward: np.ndarray) -> np.ndarray:
         """Rewards in steps, as the policy counts them."""
-        ratio = np.asarray(reward) / self.step
-        return (np.floor(ratio + 1e-9) if self.rounded else np.rint(ratio)).astype(np.int64)
+        reward = np.asarray(reward, dtype=float)
+        return rounded_steps(reward, self.step, True) if self.rounded else np.rint(reward / self.step).astype(np.int64)
 
 
 class Lattice:
@@ -73,13 +73,12 @@ class Lattice:
             step = lattice_step(reward)
             if step is None:
                 raise ValueError("the rewards have no common step: use method 'bracket', or 'front'")
-        self.step = step
+        self.step = step = check_step(step)
         self.rounded = rounding != "none"
         if rounding == "none":
             self.steps = whole_steps(reward, step)
         else:
-            ratio = reward / step
-            self.steps = (np.floor(ratio + 1e-9) if rounding == "down" else np.ceil(ratio - 1e-9)).astype(np.int64)
+            self.steps = rounded_steps(reward, step, rounding == "down")
         self.H, self.S, self.A = mdp.horizon, mdp.n_states, mdp.n_actions
         low, high = laws.return_range(
             mdp.indptr, mdp.next_state, self.steps.astype(float), False, self.S, self.A, mdp.n_stages, self.H, 1.0
@@ -88,6 +87,10 @@ class Lattice:
         start = mdp.initial > 0
         self.first, self.last = int(low[0, start].min()), int(high[0, start].max())
         self.n = self.high - self.low + 1
+        if self.n * self.S > _CELLS:
+            raise ValueError(
+                f"the returns span {self.n} steps of {self.step:.3g}, too many for a table; use method 'bracket' with a larger step, or 'front'"
+            )
 
     @property
     def cells(self) -> int:

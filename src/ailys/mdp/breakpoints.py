@@ -12,11 +12,12 @@ import itertools
 
 import numpy as np
 
-from .entrm import all_actions, evaluate_all, return_reach, solve_entrm
+from .entrm import all_actions, evaluate_all, evaluate_entrm, return_reach, risk_at_start, solve_entrm
 from .evaluate import evaluate
 from .front import OptimalityFront, Segment
 from .model import TabularMDP
 from .returns import ReturnDistribution
+from .solve import tie_of
 
 __all__ = ["exact_front", "on_path"]
 
@@ -68,8 +69,9 @@ def _optimal_on(mdp: TabularMDP, policy: np.ndarray, b0: float, b1: float, reach
     """Whether no single deviation is better anywhere on the interval; then no policy is."""
     first, last = _at(mdp, policy, b0), _at(mdp, policy, b1)
     v, t, q, tq = (np.stack(pair) for pair in zip(first, last, strict=True))  # (2, H, S[, A])
-    same = np.abs(q - v[..., None]) <= _SLACK * (1 + np.abs(v[..., None]))
-    same &= np.abs(tq - t[..., None]) <= _SLACK * (1 + np.abs(t[..., None]))
+    unit = tie_of(mdp, 1.0)
+    same = np.abs(q - v[..., None]) <= _SLACK * (unit + np.abs(v[..., None]))
+    same &= np.abs(tq - t[..., None]) <= _SLACK * (unit + np.abs(t[..., None]))
     # an action with the same values and slopes at both ends is the policy's own, or as good as it
     allowed = reachable[:, :, None] & np.isfinite(first[2]) & ~same.all(axis=0)
 
@@ -82,7 +84,7 @@ def _optimal_on(mdp: TabularMDP, policy: np.ndarray, b0: float, b1: float, reach
         chord, below = (b0 * v0, b1 * v1), (b0 * q0, tq0, b1 * q1, tq1)
     else:
         chord, below = (b0 * q0, b1 * q1), (b0 * v0, t0, b1 * v1, t1)
-    slack = _SLACK * (b1 - b0) * (1 + np.abs(v0) + np.abs(v1))
+    slack = _SLACK * (b1 - b0) * (unit + np.abs(v0) + np.abs(v1))
     k0, s0, k1, s1 = below
     if (chord[0] > k0 + slack).any() or (chord[1] > k1 + slack).any():
         return False
@@ -105,7 +107,8 @@ def _merged(
     mdp: TabularMDP, cells: list[tuple[float, float, np.ndarray, bool]], solves: int, tol: float
 ) -> OptimalityFront:
     """Neighbours that differ only where they never go are one segment; a breakpoint is polished from the two laws."""
-    width = return_reach(mdp).width
+    reach = return_reach(mdp)
+    width = reach.width
     runs: list[tuple[float, float, np.ndarray]] = []
     brackets: list[tuple[float, float]] = []
     pending: float | None = None  # left end of a bracket that is still open
@@ -126,15 +129,30 @@ def _merged(
     laws = [_law(mdp, policy) for _, _, policy in runs]
     cuts = [_polished(*pair, bracket) for pair, bracket in zip(itertools.pairwise(laws), brackets, strict=True)]
     edges = [cells[0][0], *cuts, cells[-1][1]]
-    # inside a bracket a policy loses at most what the curvature allows on so short an interval
-    loss = width**2 * max((abs(np.sqrt(abs(b)) - np.sqrt(abs(a))) ** 2 for a, b in brackets), default=0.0) / 8
-    segments = tuple(
-        Segment(low, high, run[2], float(loss)) for low, high, run in zip(edges[:-1], edges[1:], runs, strict=True)
-    )
+    # what the tests of optimality forgive at each time
+    forgiven = 4 * _SLACK * (mdp.horizon or 1) * (tie_of(mdp, 1.0) + reach.size)
+    open_cells = [(b0, b1) for b0, b1, _, optimal in cells if not optimal]
+    segments = []
+    for low, high, run in zip(edges[:-1], edges[1:], runs, strict=True):
+        # a cell that was not settled may hide policies that are better there: what is lost is measured at both ends
+        loss = 0.0
+        for b0, b1 in open_cells:
+            left, right = max(low, b0), min(high, b1)
+            if left <= right:
+                gaps = [_lost(mdp, run[2], beta) for beta in (left, right)]
+                loss = max(loss, max(gaps) + width**2 * (np.sqrt(abs(right)) - np.sqrt(abs(left))) ** 2 / 8)
+                solves += 4
+        segments.append(Segment(low, high, run[2], float(loss) + forgiven))
     nodes = np.array(sorted({cell[0] for cell in cells} | {cells[-1][1]}))
     values = np.array([solve_entrm(mdp, beta).start_value for beta in nodes])
     solves += len(nodes)
-    return OptimalityFront(segments, nodes, values, width, solves, 0.0, tuple(laws), mdp, tuple(brackets))
+    return OptimalityFront(tuple(segments), nodes, values, width, solves, 0.0, tuple(laws), mdp, tuple(brackets))
+
+
+def _lost(mdp: TabularMDP, policy: np.ndarray, beta: float) -> float:
+    """What a policy is short of the best one at one parameter."""
+    own = risk_at_start(mdp, evaluate_entrm(mdp, policy, beta).value, beta)
+    return max(0.0, solve_entrm(mdp, beta).start_value - own)
 
 
 def _same(mdp: TabularMDP, one: np.ndarray, other: np.ndarray) -> bool:

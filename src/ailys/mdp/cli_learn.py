@@ -55,6 +55,8 @@ def learn(
 
     if learner not in LEARNERS:
         raise ValueError(f"--learner must be one of {', '.join(LEARNERS)}; got {learner!r}")
+    if episodes > 10**9:
+        raise ValueError(f"--episodes must be at most {10**9}; got {episodes}")
     target = writable_target(out.with_suffix(".npy"), overwrite=force) if out else None
     drawing = writable_target(plot, overwrite=force) if plot else None
     agent = _agent(
@@ -75,13 +77,13 @@ def learn(
                 break
     answer = agent.recommend()
     more: dict[str, Any] = {}
-    if target is not None:
-        save_policy(answer.policy, target)
-        more["written"] = str(target)
-    if drawing is not None:
+    if drawing is not None:  # first: a format that is unknown is refused before anything is written
         with style():
             save_figure(answer.plot().figure, drawing)
         more["plot"] = str(drawing)
+    if target is not None:
+        save_policy(answer.policy, target)
+        more["written"] = str(target)
     show(answer, as_json, **more)
     if learner == "bpi-ucrl" and not answer.reached:
         gap = answer.upper - answer.lower

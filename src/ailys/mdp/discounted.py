@@ -41,7 +41,10 @@ def solve_discounted(mdp: TabularMDP, beta: float, *, prefer: Any = None, with_q
         loss = abs(beta) * width**2 / (8 * (1 - g) ** 2)
         T = 1 if loss <= _LOSS else max(1, math.ceil(math.log(_LOSS / loss) / (2 * math.log(g))))
         # the error of the end values is discounted too
-        bound = loss * g ** (2 * T) + g**T * 2 * neutral.bound
+        bound = loss * g ** (2 * T) + g**T * (2 * neutral.bound + neutral.tie_loss)
+        # the rounding of the steps that are followed, each discounted by those before it
+        size = float(np.abs(mdp._reward).max()) / (1 - g)
+        bound += 16 * float(np.finfo(float).eps) * (int(np.diff(mdp.indptr).max()) + 4) * size / (1 - g)
     table = np.empty((T + 1 if T == 1 else 2, S))
     policy = np.empty((T, S), policy_dtype(mdp.n_actions))
     entropic_backups(mdp, beta * g ** np.arange(T), g, end, None, table, policy)

@@ -21,8 +21,8 @@ from . import _law_kernels as laws
 from . import _planning_kernels as kernels
 from .model import TabularMDP
 from .policies import check_policy, induced_chain, policy_dtype
-from .returns import check_beta, entrm_of
-from .solve import TIE, expected_rewards
+from .returns import NEGLIGIBLE, check_beta, entrm_of
+from .solve import TIE, expected_rewards, tie_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,13 +74,14 @@ class EntRMSolution(Answer):
     form: str = ""
 
     @property
-    def guarantee(self) -> Guarantee:
-        """Optimality up to rounding, or up to the truncation of an endless process."""
-        text = (
-            f"no policy, even with memory, has a larger entropic risk at beta = {self.beta:g}, up to {self.bound:.2g}"
-            if self.bound
-            else f"no policy, even with memory, has a larger entropic risk at beta = {self.beta:g}, up to rounding"
+    def guarantee(self) -> Guarantee | None:
+        """Optimality up to rounding, or up to the truncation of an endless process; None for a total reward."""
+        if self.form == "U, total reward":  # the iteration has an end, not a bound
+            return None
+        up_to = (
+            f"{self.bound:.2g}" if self.bound else "rounding (actions that differ by 1e-11 at a time count as equal)"
         )
+        text = f"no policy, even with memory, has a larger entropic risk at beta = {self.beta:g}, up to {up_to}"
         return Guarantee("optimal", text, self.bound, {"beta": self.beta}, source="Howard and Matheson 1972")
 
     def facts(self) -> Mapping[str, Any]:
@@ -178,7 +179,9 @@ def solve_entrm(
     run = {"W": _linear, "U": _product, "logsumexp": _log_sum_exp}.get(form)
     if run is None:
         raise ValueError(f"unknown form {form!r}; expected 'W', 'U' or 'logsumexp'")
-    run(mdp, beta, prefer, table, policy)
+    # so near to 0 that the mean is the answer up to rounding, and beta may have lost digits itself
+    near = abs(beta) * (mdp.horizon or 1) * float(np.abs(mdp._reward).max()) <= NEGLIGIBLE
+    run(mdp, 0.0 if near else beta, prefer, table, policy)
     value = table[0].copy()
     q = all_actions(mdp, beta, table, table)[0] if with_q else None
     return EntRMSolution(value, policy, beta, q, table if deep else None, risk_at_start(mdp, value, beta), 0.0, form)
@@ -209,7 +212,7 @@ def _linear(mdp: TabularMDP, beta: float, prefer: Any, table: np.ndarray, policy
             np.ones(len(mdp.indptr) - 1),
             0.0,
             False,
-            TIE,
+            tie_of(mdp),
             TIE,
             prefer,
             table,
@@ -225,7 +228,7 @@ def _linear(mdp: TabularMDP, beta: float, prefer: Any, table: np.ndarray, policy
         weight, factor = mdp.prob * growth, np.ones(len(mdp.indptr) - 1)
         owner = np.repeat(np.arange(len(factor)), np.diff(mdp.indptr))
         const = np.bincount(owner, weights=mdp.prob * gain, minlength=len(factor))
-    _affine(mdp, weight, const, factor, 0.0, False, TIE, TIE, prefer, table, policy)
+    _affine(mdp, weight, const, factor, 0.0, False, tie_of(mdp), TIE, prefer, table, policy)
     np.log1p(beta * table, out=table)
     table /= beta
 
@@ -239,7 +242,7 @@ def _product(mdp: TabularMDP, beta: float, prefer: Any, table: np.ndarray, polic
     else:
         weight, factor = mdp.prob * growth, np.ones(len(const))
     # a difference of TIE in the value is beta times that in the logarithm of U; rounding is a few 1e-16
-    relative = max(abs(beta) * TIE, 1e-15)
+    relative = max(abs(beta) * tie_of(mdp), 1e-15)
     logs = _affine(mdp, weight, const, factor, math.copysign(1.0, beta), True, 0.0, relative, prefer, table, policy)
     np.abs(table, out=table)
     np.log(table, out=table)
@@ -278,7 +281,7 @@ def entropic_backups(
     """Backups with a shifted logarithm of a sum of exponentials in each row; beta may change with time."""
     kernels.entropic_horizon(
         mdp.indptr, mdp.next_state, mdp.prob, mdp._reward, mdp.certain_rewards, mdp.n_states, mdp.n_actions, mdp.n_stages,
-        len(betas), betas, discount, end, TIE, policy if prefer is None else prefer, prefer is not None, table, policy,
+        len(betas), betas, discount, end, tie_of(mdp), TIE, policy if prefer is None else prefer, prefer is not None, table, policy,
     )  # fmt: skip
 
 

@@ -15,14 +15,15 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _law_kernels as kernels
-from .lattice import lattice_step, whole_steps
+from .lattice import check_step, lattice_step, whole_steps
 from .model import TabularMDP
 from .policies import RewardChain, induced_chain
 from .returns import ReturnDistribution
 
 __all__ = ["evaluate", "moments"]
 
-_MERGE = 1e-12  # atoms nearer than this, relative to the largest, are one
+_MERGE = 1e-14  # atoms nearer than this, relative to the largest sum of rewards met, are one: they differ by rounding
+_MOST_STEPS = 10_000_000  # of an endless process
 _CELLS = 200_000_000  # most entries (states x atoms) of a table of laws
 _TAIL = 1e-6  # what the steps left out of an endless process may change, relative to the range of the return
 
@@ -68,8 +69,12 @@ def evaluate(
     known = ("auto", "exact", "lattice", "sparse", "quantile", "categorical", "bracket")
     if method not in known:
         raise ValueError(f"unknown method {method!r}; expected one of {', '.join(known)}")
-    if n_atoms is not None and n_atoms < 2:
-        raise ValueError(f"a projected law needs n_atoms >= 2; got {n_atoms}")
+    for name, number, least in (("n_atoms", n_atoms, 2), ("max_atoms", max_atoms, 1)):
+        whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+        if number is not None and not (whole and number >= least):
+            raise ValueError(f"{name} must be a whole number >= {least}; got {number!r}")
+    if step is not None:
+        step = check_step(step)
     if mdp.criterion == "total":
         raise ValueError(
             "the law of an endless sum is not followed; give the model a horizon with replace(horizon=...)"
@@ -98,6 +103,10 @@ def _steps(mdp: TabularMDP, chain: RewardChain) -> tuple[int, float, float]:
         return 1, 0.0, 0.0
     wanted = math.log(_TAIL) / math.log(mdp.discount)
     horizon = max(1, math.ceil(wanted))
+    if horizon > _MOST_STEPS:
+        raise ValueError(
+            f"a discount of {mdp.discount!r} needs {horizon} steps to be followed; give the model a horizon"
+        )
     factor = mdp.discount**horizon / (1 - mdp.discount)
     # where nothing is at stake any more (an end was reached) the rewards are 0, which lie between low and high
     return horizon, factor * (low + high) / 2, factor * (high - low) / 2
@@ -115,8 +124,14 @@ def _with_tail(law: ReturnDistribution, shift: float, tail: float) -> ReturnDist
             "lower": replace(lower, atoms=lower.atoms + shift - tail),
             "upper": replace(upper, atoms=upper.atoms + shift + tail),
         }
+    low, high = law.notes.get("range", law.support)
     return replace(
-        law, atoms=law.atoms + shift, w1_error=law.w1_error + tail, a_priori=law.a_priori + tail, **enclosing
+        law,
+        atoms=law.atoms + shift,
+        w1_error=law.w1_error + tail,
+        a_priori=law.a_priori + tail,
+        notes={**law.notes, "range": (low + shift - tail, high + shift + tail)},
+        **enclosing,
     )
 
 
@@ -173,7 +188,7 @@ def _sparse(mdp: TabularMDP, chain: RewardChain, horizon: int, max_atoms: int) -
     """Atoms of (state, sum of rewards so far), step by step, equal ones merged."""
     state = np.flatnonzero(mdp.initial)
     mass, total = mdp.initial[state], np.zeros(len(state))
-    factor = 1.0
+    factor, largest = 1.0, 0.0
     for h in range(horizon):
         row = state + (h * chain.n_states if chain.n_stages > 1 else 0)
         count = chain.indptr[row + 1] - chain.indptr[row]
@@ -183,11 +198,12 @@ def _sparse(mdp: TabularMDP, chain: RewardChain, horizon: int, max_atoms: int) -
         take = np.repeat(chain.indptr[row] - ends + count, count) + np.arange(ends[-1])
         mass = np.repeat(mass, count) * chain.prob[take]
         total = np.repeat(total, count) + factor * chain.reward[take]
-        state, total, mass = _merged(chain.next_state[take].astype(np.int64), total, mass)
+        largest = max(largest, float(np.abs(total).max()))
+        state, total, mass = _merged(chain.next_state[take].astype(np.int64), total, mass, largest)
         if len(state) > max_atoms:
             raise _too_many(max_atoms)
         factor *= mdp.discount
-    _, total, mass = _merged(np.zeros(len(state), np.int64), total, mass)
+    _, total, mass = _merged(np.zeros(len(state), np.int64), total, mass, largest)
     return ReturnDistribution(total, mass / mass.sum(), method="exact, sorted atoms")
 
 
@@ -198,10 +214,12 @@ def _too_many(max_atoms: int) -> ValueError:
     )
 
 
-def _merged(state: np.ndarray, total: np.ndarray, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _merged(
+    state: np.ndarray, total: np.ndarray, mass: np.ndarray, largest: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     order = np.lexsort((total, state))
     state, total, mass = state[order], total[order], mass[order]
-    near = _MERGE * max(1.0, float(np.abs(total).max()))
+    near = _MERGE * largest
     fresh = np.ones(len(state), bool)
     fresh[1:] = (state[1:] != state[:-1]) | (np.diff(total) > near)
     at = np.flatnonzero(fresh)
@@ -241,7 +259,7 @@ def _projected(
     n = math.ceil(top / delta) + 1 - first + 1
     if n * mdp.n_states > _CELLS:
         raise ValueError(
-            f"a grid of {n} points for {mdp.n_states} states is too large; take fewer n_atoms or a larger step"
+            f"a grid of {n:.6g} points for {mdp.n_states} states is too large; take fewer n_atoms or a larger step"
         )
     steps_paid = float((mdp.discount ** np.arange(horizon)).sum()) * delta
     if method == "categorical":
@@ -256,7 +274,8 @@ def _projected(
         w1_error=upper.mean - lower.mean,
         lower=lower,
         upper=upper,
-        a_priori=steps_paid,
+        # with a discount both ends are rounded anew at each step, without one only the rewards are
+        a_priori=steps_paid * (1 if mdp.discount == 1 else 2),
         method=f"bracket, step {delta:.3g}",
         notes=notes,
     )

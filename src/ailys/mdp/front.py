@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OptimalityFront", "Segment", "entrm_front"]
 
-_MOST_SOLVES = 200_000
+_MOST_SOLVES = 20_000
 _ROUNDING = 1e-9  # a value above the best one by more than this, relative, is not rounding
 
 
@@ -89,7 +89,7 @@ class OptimalityFront(Answer):
         """The loss of the front, at every parameter of the interval."""
         text = (
             f"at every beta in [{self.beta_min:g}, {self.beta_max:g}] the front's policy is within "
-            f"{self.certificate:.3g} of the largest entropic risk of any policy"
+            f"{self.certificate:.3g} of the largest entropic risk of any policy, up to rounding"
         )
         values = {"beta_min": self.beta_min, "beta_max": self.beta_max, "lambda": self.lambda_}
         return Guarantee("error-bound", text, self.certificate, values, source="docs/mdp: the front")
@@ -133,7 +133,7 @@ class OptimalityFront(Answer):
         """Entropic risk of the front's policy, and an upper bound of the best one."""
         k = self.index_at(beta)
         law = self.laws[k]
-        if law is not None:
+        if law is not None and _readable(beta, self.lambda_):
             lower = law.entrm(beta)
         else:
             assert self.mdp is not None
@@ -195,8 +195,10 @@ def entrm_front(
     (3, True, array([-0.17830672]))
     """
     for name, beta in (("beta_min", beta_min), ("beta_max", beta_max)):
-        if not math.isfinite(beta):
+        number = isinstance(beta, (int, float, np.integer, np.floating)) and not isinstance(beta, bool)
+        if not (number and math.isfinite(beta)):
             raise ValueError(f"{name} must be finite; got {beta!r}")
+    beta_min, beta_max = float(beta_min), float(beta_max)
     if beta_min > beta_max:
         raise ValueError(f"beta_min must not exceed beta_max; got {beta_min:g} > {beta_max:g}")
     if mdp.horizon is None or mdp.discount < 1:
@@ -204,9 +206,14 @@ def entrm_front(
     if s0 is not None:
         mdp = mdp.replace(initial=s0)
     reach = return_reach(mdp)
-    epsilon = reach.width / 1000 if epsilon is None else float(epsilon)
-    if not (math.isfinite(epsilon) and epsilon >= 0):
+    epsilon = max(reach.width / 1000, 1e-9 * reach.size) if epsilon is None else epsilon
+    if (
+        isinstance(epsilon, bool)
+        or not isinstance(epsilon, (int, float, np.integer, np.floating))
+        or not 0 <= epsilon < math.inf
+    ):
         raise ValueError(f"epsilon must be positive, or 0 for exact breakpoints; got {epsilon!r}")
+    epsilon = float(epsilon)
     if reach.width == 0:  # nothing is at stake: any policy is optimal
         return _constant(mdp, beta_min, beta_max, epsilon)
     if epsilon == 0:
@@ -214,6 +221,11 @@ def entrm_front(
 
         return exact_front(mdp, float(beta_min), float(beta_max), tol)
     return _Cover(mdp, reach, epsilon).run(float(beta_min), float(beta_max))
+
+
+def _readable(beta: float, width: float) -> bool:
+    """Whether a law tells the entropic risk: products of probabilities below 1e-308 are missing in it."""
+    return abs(beta) * width <= 600.0
 
 
 def _constant(mdp: TabularMDP, beta_min: float, beta_max: float, epsilon: float) -> OptimalityFront:
@@ -234,7 +246,7 @@ def spaced_nodes(beta_min: float, beta_max: float, width: float, share: float) -
     def side(near: float, far: float) -> list[float]:
         count = max(1, math.ceil((math.sqrt(far) - math.sqrt(near)) * width / math.sqrt(8 * share) * (1 + 1e-12)))
         if count > _MOST_SOLVES:
-            raise ValueError(f"this front needs {count} solves; allow a larger epsilon or a shorter interval")
+            raise ValueError(f"this front needs {count:.3g} solves; allow a larger epsilon or a shorter interval")
         return [float(x) for x in np.linspace(math.sqrt(near), math.sqrt(far), count + 1) ** 2]
 
     if beta_min == beta_max:
@@ -271,7 +283,7 @@ class _Cover:
             if j == i and i < len(self.nodes) - 1:  # no policy serves both ends of the cell: look between them
                 middle = (self.nodes[i] + self.nodes[i + 1]) / 2
                 if not self.nodes[i] < middle < self.nodes[i + 1]:
-                    raise ArithmeticError("the cells of the front became smaller than the numbers can tell apart")
+                    raise ValueError(f"an epsilon of {self.epsilon:g} is below rounding here; allow a larger one")
                 self._add(i + 1, middle)
                 continue
             segments.append(Segment(self.nodes[i], self.nodes[j], self.policies[k], self._certificate(k, i, j)))
@@ -306,10 +318,11 @@ class _Cover:
         law = self._law(policy)
         known = self.known.setdefault(policy.tobytes(), {})
         missing = [beta for beta in self.nodes[first : last + 1] if beta not in known]
-        if missing and law is not None:
-            known.update(zip(missing, law.entrm_curve(np.array(missing)).tolist(), strict=True))
-        elif missing:
-            for beta in missing:
+        by_law = [] if law is None else [beta for beta in missing if _readable(beta, self.reach.width)]
+        if law is not None and by_law:
+            known.update(zip(by_law, law.entrm_curve(np.array(by_law)).tolist(), strict=True))
+        for beta in missing:
+            if beta not in known:
                 known[beta] = risk_at_start(self.mdp, evaluate_entrm(self.mdp, policy, beta).value, beta)
                 self.solves += 1
         return np.array([known[beta] for beta in self.nodes[first : last + 1]])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
-__all__ = ["lattice_step", "whole_steps"]
+__all__ = ["check_step", "lattice_step", "rounded_steps", "whole_steps"]
 
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-12  # of each reward: what is farther from the lattice is not rounding
 _DENOMINATOR = 10**6
+_MOST_STEPS = 1e9
 
 
 def lattice_step(rewards: np.ndarray) -> float | None:
-    """The largest step of which all rewards are whole multiples, up to 1e-9; None if there is none to be found.
+    """The largest step of which all rewards are whole multiples, up to rounding; None if there is none to be found.
 
     Examples
     --------
@@ -26,10 +28,21 @@ def lattice_step(rewards: np.ndarray) -> float | None:
         return 1.0
     if values.size > 100_000:
         return None
+    step = _common_step(values)
+    if (
+        step is None and values[-1] <= _MOST_STEPS * values[0]
+    ):  # another unit: small rewards are whole multiples of a part of the smallest one
+        part = _common_step(values / values[0])
+        step = None if part is None else part * float(values[0])
+    return step if step is not None and values[-1] <= _MOST_STEPS * step else None
+
+
+def _common_step(values: np.ndarray) -> float | None:
+    """The largest common divisor of positive numbers with small denominators."""
     numerator, denominator = 0, 1
     for value in values.tolist():
         ratio = Fraction(value).limit_denominator(_DENOMINATOR)
-        if ratio == 0 or abs(float(ratio) - value) > _TOLERANCE * max(1.0, value):
+        if ratio == 0 or abs(float(ratio) - value) > _TOLERANCE * value:
             return None
         common = denominator * ratio.denominator // math.gcd(denominator, ratio.denominator)
         numerator = math.gcd(numerator * (common // denominator), ratio.numerator * (common // ratio.denominator))
@@ -37,6 +50,31 @@ def lattice_step(rewards: np.ndarray) -> float | None:
         if denominator > 10**12:
             return None
     return numerator / denominator
+
+
+def check_step(step: Any) -> float:
+    """A positive step of a lattice or a grid."""
+    if isinstance(step, bool) or not isinstance(step, (int, float, np.integer, np.floating)):
+        raise ValueError(f"the step must be a positive number; got {step!r}")
+    if not (math.isfinite(step) and step > 0):
+        raise ValueError(f"the step must be a positive number; got {step!r}")
+    return float(step)
+
+
+def in_steps(rewards: np.ndarray, step: Any) -> np.ndarray:
+    """The rewards in steps; a step so small that they cannot be counted is refused."""
+    step = check_step(step)
+    if float(np.abs(rewards).max(initial=0.0)) > _MOST_STEPS * step:
+        raise ValueError(f"the step {step!r} is too small: a reward is more than {_MOST_STEPS:g} of it")
+    return np.asarray(rewards) / step
+
+
+def rounded_steps(rewards: np.ndarray, step: Any, down: bool) -> np.ndarray:
+    """The rewards in steps, rounded down or up; a reward on the lattice, up to rounding, stays."""
+    ratio = in_steps(rewards, step)
+    near = np.rint(ratio)
+    on = np.abs(ratio - near) <= _TOLERANCE * np.abs(ratio)
+    return np.where(on, near, np.floor(ratio) if down else np.ceil(ratio)).astype(np.int64)
 
 
 def whole_steps(rewards: np.ndarray, step: float) -> np.ndarray:
@@ -47,11 +85,9 @@ def whole_steps(rewards: np.ndarray, step: float) -> np.ndarray:
     >>> whole_steps(np.array([-1.0, 2.0]), 0.5)
     array([-2,  4])
     """
-    if not (math.isfinite(step) and step > 0):
-        raise ValueError(f"the step of the lattice must be positive; got {step!r}")
-    ratio = rewards / step
+    ratio = in_steps(rewards, step)
     steps = np.rint(ratio)
-    off = np.abs(ratio - steps) * step > _TOLERANCE * np.maximum(1.0, np.abs(rewards))
+    off = np.abs(ratio - steps) > _TOLERANCE * np.abs(ratio)
     if off.any():
         at = float(rewards[int(off.argmax())])
         raise ValueError(f"reward {at!r} is not a whole multiple of {step!r}; choose another step, or method 'bracket'")

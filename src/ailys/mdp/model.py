@@ -7,6 +7,7 @@ law, because its average is enough for the mean return and falsifies every measu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ._reading import (
+    LARGEST_RETURN,
     MASS_TOLERANCE,
     Outcome,
     count,
@@ -97,6 +99,7 @@ class TabularMDP:
         allowed = self._allowed(mask, (len(indptr) - 1) // (self.n_states * self.n_actions))
         cleaned = self._cleaned(indptr, next_state, prob, reward, allowed)
         self.indptr, self.next_state, self.prob, self._reward, self._certain = cleaned
+        self._check_size()
         self.initial = initial_law(initial, self.n_states)
         if labels is not None and len(labels) != self.n_states:
             raise ValueError(f"labels must name the {self.n_states} states; got {len(labels)} of them")
@@ -208,8 +211,14 @@ class TabularMDP:
         table = getattr(env.unwrapped, "P", None)
         if table is None:
             raise ValueError(f"{env}: the environment has no table P of its transitions; only tabular ones can be read")
-        n_states, n_actions = len(table), max(len(table[s]) for s in range(len(table)))
-        ends = any(done for s in range(n_states) for a in table[s] for *_, done in table[s][a])
+        n_states = len(table)
+        n_actions = 1 + max(max(table[s]) if hasattr(table[s], "keys") else len(table[s]) - 1 for s in range(n_states))
+        ends = any(
+            done
+            for s in range(n_states)
+            for row in (table[s].values() if hasattr(table[s], "values") else table[s])
+            for *_, done in row
+        )
         rows: list[list[Outcome]] = []
         for s in range(n_states):
             for a in range(n_actions):
@@ -483,6 +492,15 @@ class TabularMDP:
         prob = np.concatenate([prob, np.ones(len(rows))])[order]
         reward = np.where(ended, 0.0, reward) if per_row else np.concatenate([reward, np.zeros(len(rows))])[order]
         return counts + ended, owner[order], next_state, prob, reward
+
+    def _check_size(self) -> None:
+        """Returns whose squares would not be numbers any more are refused: no bound could be computed for them."""
+        largest = float(np.abs(self._reward).max(initial=0.0))
+        decisions = min(float(self.horizon or math.inf), 1 / (1 - self.discount) if self.discount < 1 else math.inf)
+        if largest and largest * (decisions if math.isfinite(decisions) else 1.0) > LARGEST_RETURN:
+            raise ValueError(
+                f"rewards up to {largest:.3g} make returns beyond {LARGEST_RETURN:g}, too large to compute with; use a larger unit"
+            )
 
     def _place(self, row: int) -> str:
         stage, row = divmod(row, self.n_states * self.n_actions)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReturnDistribution", "check_beta", "check_level"]
 
+NEGLIGIBLE = 1e-18  # |beta| x range below which the entropic risk is the mean, up to rounding
 _SMALL = 0.5  # below this |beta (x - mean)|, the entropic risk is computed around the mean
 
 
@@ -96,11 +97,16 @@ class ReturnDistribution(Answer):
 
     def cdf(self, x: float) -> float:
         """``P(G <= x)``."""
-        return float(min(1.0, self.weights[self.atoms <= x].sum()))
+        return float(min(1.0, self.weights[self.atoms <= _number(x) + self._near(x)].sum()))
 
     def prob_at_least(self, x: float) -> float:
         """``P(G >= x)``."""
-        return float(min(1.0, self.weights[self.atoms >= x].sum()))
+        return float(min(1.0, self.weights[self.atoms >= _number(x) - self._near(x)].sum()))
+
+    def _near(self, x: float) -> float:
+        """Sums of rewards that differ by less differ by rounding: 0.1 + 0.1 + 0.1 is 0.3."""
+        largest = float(np.abs(self.atoms).max())
+        return max(1e-12 * min(abs(x), largest), 4e-15 * largest)
 
     def var(self, alpha: float) -> float:
         """Lower quantile ``inf {x: P(G <= x) >= alpha}``."""
@@ -139,7 +145,7 @@ class ReturnDistribution(Answer):
         alpha = check_level(alpha)
         live = self.weights > 0
         x, w = self.atoms[live], self.weights[live] / self.weights.sum()
-        budget, scale = math.log(1 / alpha), float(x[-1] - x[0])
+        budget, scale = -math.log(alpha), float(x[-1] - x[0])
         if budget == 0 or scale == 0:
             return self.mean
         if budget >= -math.log(w[0]) * (1 - 1e-12):
@@ -162,7 +168,7 @@ class ReturnDistribution(Answer):
 
         live = self.weights > 0
         atoms, w = self.atoms[live], self.weights[live] / self.weights.sum()
-        if x < atoms[0]:
+        if _number(x) < atoms[0]:
             return 0.0
         if x == atoms[0]:
             return float(w[0])
@@ -277,7 +283,8 @@ def entrm_of(x: np.ndarray, w: np.ndarray, betas: np.ndarray) -> np.ndarray:
     reach = max(x[-1] - mean, mean - x[0])
     values = np.empty(betas.shape)
     for at, beta in np.ndenumerate(betas):
-        if beta == 0 or reach == 0:
+        # where the curvature is below rounding beta may have lost digits itself
+        if reach == 0 or abs(beta) * reach <= NEGLIGIBLE:
             values[at] = mean
         elif math.isinf(beta) or abs(beta) * (x[-1] - x[0]) > 1e6:
             values[at] = _extreme(x, w, beta)
@@ -305,6 +312,12 @@ def _tilt(x: np.ndarray, w: np.ndarray, beta: float) -> tuple[float, float]:
     q /= total
     mean = float(q @ x)
     return mean, max(0.0, float(q @ exponent) - math.log(total))
+
+
+def _number(x: float) -> float:
+    if math.isnan(x):
+        raise ValueError("a return to compare with must be a number; got nan")
+    return x
 
 
 def check_level(alpha: Any) -> float:

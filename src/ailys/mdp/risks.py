@@ -63,7 +63,12 @@ class RiskSolution(Answer):
     @property
     def guarantee(self) -> Guarantee:
         """The interval that holds the best value of any policy."""
-        exact = self.gap <= 1e-9 * (1 + abs(self.value))
+        size = (
+            1.0
+            if self.risk == "P(G >= x)"
+            else max(abs(x) for x in (self.lower, self.upper, *self.distribution.support))
+        )
+        exact = self.gap <= 1e-9 * size
         name = f"{self.risk} at {self.parameter:g}"
         if exact:
             text = f"no policy, even one that remembers everything, has a larger {name}: {self.value:.6g}"
@@ -111,7 +116,7 @@ def optimize_evar(mdp: TabularMDP, alpha: float, tol: float = 1e-6) -> RiskSolut
     if not (math.isfinite(tol) and tol > 0):
         raise ValueError(f"tol must be positive; got {tol!r}")
     _with_horizon(mdp)
-    budget, width = math.log(1 / alpha), return_reach(mdp).width
+    budget, width = -math.log(alpha), return_reach(mdp).width
     neutral = solve_entrm(mdp, 0.0)
     if budget == 0 or width == 0:
         return _evar_answer(mdp, alpha, neutral, neutral.start_value, tol=0.0, solves=1)
@@ -144,12 +149,13 @@ def optimize_evar(mdp: TabularMDP, alpha: float, tol: float = 1e-6) -> RiskSolut
         heapq.heappush(cells, (-_evar_bound(2 * b0, b0, at(2 * b0), at(b0), budget, width), 2 * b0, b0))
         b0 *= 2
         consider(b0)
-    upper = max(best, at(b0) if at(b0) <= best + tol else best, at(0.0) + budget / b1)
+    upper = max(best, at(b0), at(0.0) + budget / b1)
     while cells and -cells[0][0] > best + tol:
-        _, left, right = heapq.heappop(cells)
+        _, left, right = cells[0]
         middle = (left + right) / 2
         if not left < middle < right:
-            break
+            break  # the numbers end here: the cell stays, and its bound counts
+        heapq.heappop(cells)
         consider(middle)
         for low, high in ((left, middle), (middle, right)):
             heapq.heappush(cells, (-_evar_bound(low, high, at(low), at(high), budget, width), low, high))
@@ -176,7 +182,8 @@ def _evar_answer(
     mdp: TabularMDP, alpha: float, solution: EntRMSolution, best: float, tol: float, solves: int
 ) -> RiskSolution:
     law = evaluate(mdp, solution.policy)
-    value = law.evar(alpha) if law.exact else best
+    # products of probabilities below 1e-308 are missing in the law: for such levels it is not asked
+    value = law.evar(alpha) if law.exact and alpha > 1e-250 else best
     # the policy may be even better at another beta of its own
     lower, upper = max(best, value), max(best, value, best + tol)
     return RiskSolution(
@@ -299,12 +306,14 @@ def lower_score(law: ReturnDistribution, risk: str, parameter: float) -> float:
 
 def _default_front(mdp: TabularMDP, risk: str, parameter: float) -> OptimalityFront:
     """A front that holds the parameter that is best for EVaR (tail risks), or both signs (thresholds)."""
-    width = return_reach(mdp).width or 1.0
+    reach = return_reach(mdp)
+    width = reach.width or 1.0
+    fine = max(1e-4 * width, 1e-9 * reach.size)  # not below rounding
     if risk == "P(G >= x)":
-        return entrm_front(mdp, -40 / width, 40 / width, width * 1e-4)
-    evar = optimize_evar(mdp, min(parameter, 0.5), tol=width * 1e-4)
+        return entrm_front(mdp, -40 / width, 40 / width, fine)
+    evar = optimize_evar(mdp, min(parameter, 0.5), tol=fine)
     beta = evar.beta if evar.beta is not None and math.isfinite(evar.beta) else -100 / width
-    return entrm_front(mdp, max(4 * min(beta, -1 / width), -400 / width), 0.0, width * 1e-4)
+    return entrm_front(mdp, max(4 * min(beta, -1 / width), -400 / width), 0.0, fine)
 
 
 def _augmented_optimum(lattice: Lattice, risk: str, parameter: float) -> tuple[float, AugmentedPolicy]:
@@ -323,7 +332,8 @@ def _augmented_optimum(lattice: Lattice, risk: str, parameter: float) -> tuple[f
 
 def _steps_above(lattice: Lattice, x: float) -> int:
     """The first point of the lattice that is not below x, kept inside the table."""
-    return int(min(max(math.ceil(x / lattice.step - 1e-9), lattice.low), lattice.high))
+    ratio = min(max(x / lattice.step, lattice.low - 1.0), lattice.high + 1.0)
+    return int(min(max(math.ceil(ratio - 1e-12 * abs(ratio)), lattice.low), lattice.high))
 
 
 def _success_at(lattice: Lattice, success: np.ndarray, target: int) -> float:
@@ -365,17 +375,22 @@ def _optimal_value(lattice: Lattice, risk: str, parameter: float) -> float:
 
 def _affordable_step(mdp: TabularMDP) -> float:
     """The step of the rewards if a table of actions on it is affordable, otherwise one that makes it so."""
-    H, S, span = mdp.horizon or 1, mdp.n_states, max(return_reach(mdp).span, 1e-12)
+    H, S, span = mdp.horizon or 1, mdp.n_states, _span(mdp)
     work = max(H * S, mdp.n_outcomes * H // mdp.n_stages)
     points = int(min(10_000, max(50, _ENTRIES / work)))
     exact = lattice_step(mdp.reward)
     return exact if exact is not None and span / exact <= points else span / points
 
 
+def _span(mdp: TabularMDP) -> float:
+    """Range of the return over all states, or a hundredth of its size where little is at stake: tables hold 0 too."""
+    reach = return_reach(mdp)
+    return max(reach.span, 0.01 * reach.size) or 1.0
+
+
 def _coarse_step(mdp: TabularMDP, points: int) -> float:
     """A step with about ``points`` points over the range of the return."""
-    reach = return_reach(mdp)
-    return max(reach.span, 1e-12) / points
+    return _span(mdp) / points
 
 
 def _upper(mdp: TabularMDP, risk: str, parameter: float, step: float | None) -> float:

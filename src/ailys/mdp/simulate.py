@@ -23,16 +23,22 @@ if TYPE_CHECKING:
 
 __all__ = ["SimulatedReturns", "simulate"]
 
+_MOST = 10**8
 _TAIL = 1e-9  # what the steps left out of an endless process may add, relative
 
 
 @dataclass(frozen=True, eq=False)
 class SimulatedReturns(Answer):
-    """Sampled returns; with probability ``level`` the true distribution function is within ``band`` of theirs."""
+    """Sampled returns; with probability ``level`` the true distribution function is within ``band`` of theirs.
+
+    Episodes of an endless process are cut off; what is left out changes a return by at most ``tail``, and the
+    distribution function is that of what was played.
+    """
 
     returns: np.ndarray = field(repr=False)
     band: float
     level: float
+    tail: float = 0.0
 
     @property
     def distribution(self) -> ReturnDistribution:
@@ -47,6 +53,8 @@ class SimulatedReturns(Answer):
             f"with probability at least {self.level:g} the true distribution function is within {self.band:.3g} "
             "of the sampled one, everywhere"
         )
+        if self.tail:
+            text += f"; episodes are cut off where at most {self.tail:.2g} of the return is still to come"
         return Guarantee("coverage", text, self.level, {"band": self.band}, source="Massart 1990")
 
     def facts(self) -> Mapping[str, Any]:
@@ -83,6 +91,8 @@ def simulate(mdp: TabularMDP, policy: Any, n: int, rng: Seed = None, *, level: f
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n must be a whole number of episodes >= 1; got {n!r}")
+    if n > _MOST:
+        raise ValueError(f"at most {_MOST} episodes are played at once; got {n}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie strictly between 0 and 1; got {level!r}")
     if mdp.criterion == "total":
@@ -91,7 +101,12 @@ def simulate(mdp: TabularMDP, policy: Any, n: int, rng: Seed = None, *, level: f
     policy = getattr(policy, "policy", policy)
     augmented = policy if isinstance(policy, AugmentedPolicy) else None
     table = None if augmented else check_policy(mdp, policy)
-    H = mdp.horizon or math.ceil(math.log(_TAIL) / math.log(mdp.discount))
+    H = mdp.horizon or max(1, math.ceil(math.log(_TAIL) / math.log(mdp.discount)))
+    if augmented is not None and augmented.table.shape[:2] != (H, mdp.n_states):
+        raise ValueError(
+            f"the policy was made for {augmented.table.shape[0]} decisions and {augmented.table.shape[1]} states; "
+            f"the model has {H} and {mdp.n_states}"
+        )
     S, A, reward = mdp.n_states, mdp.n_actions, mdp.reward
     cumulative = np.concatenate([[0.0], np.cumsum(mdp.prob)])
     state = rng.choice(S, size=n, p=mdp.initial)
@@ -111,7 +126,8 @@ def simulate(mdp: TabularMDP, policy: Any, n: int, rng: Seed = None, *, level: f
             counted += augmented.count(reward[at])
         state = mdp.next_state[at].astype(np.int64)
         factor *= mdp.discount
-    return SimulatedReturns(total, math.sqrt(math.log(2 / (1 - level)) / (2 * n)), level)
+    tail = 0.0 if mdp.horizon else factor * float(np.abs(reward).max()) / (1 - mdp.discount)
+    return SimulatedReturns(total, math.sqrt(math.log(2 / (1 - level)) / (2 * n)), level, tail)
 
 
 def _actions(table: np.ndarray | None, h: int, state: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Solution", "expected_rewards", "solve"]
 
 TIE = 1e-11  # actions whose values differ by less, relative to 1 + their size, are equal
+_TIE = 1e-12  # the same in the backups of an endless process, which carry errors on
 _PAGE = "docs/mdp: planning for the mean"
 _SWEEPS, _LONG = 20, 400  # sweeps of evaluation between two backups; more once the policy has settled
 _EPS = float(np.finfo(float).eps)
@@ -36,7 +37,8 @@ _EPS = float(np.finfo(float).eps)
 class Solution(Answer):
     """Optimal values (S,), a policy, and how far from optimal both can be.
 
-    ``bound`` bounds ``|value - V*|`` in every state; the policy loses at most twice as much.
+    ``bound`` bounds ``|value - V*|`` in every state; the policy loses at most ``policy_loss``: twice as much, and
+    ``tie_loss``, because actions whose values differ by a few units of rounding count as equal.
     """
 
     value: np.ndarray
@@ -46,17 +48,19 @@ class Solution(Answer):
     method: str
     start_value: float
     horizon: int | None
+    tie_loss: float = 0.0
 
     @property
     def policy_loss(self) -> float:
-        """Bound of what the policy loses against an optimal one, in every state."""
-        return 2 * self.bound
+        """Bound of what the policy loses against an optimal one, in every state, actions that count as equal included."""
+        return 2 * self.bound + self.tie_loss
 
     @property
     def guarantee(self) -> Guarantee:
         """The bound of the error, with its rounding."""
         text = (
-            f"the values are within {self.bound:.3g} of the optimal ones in every state, the policy within twice that"
+            f"the values are within {self.bound:.3g} of the optimal ones in every state, "
+            f"those of the policy within {self.policy_loss:.3g}"
         )
         source = "Puterman 1994, section 6.6" if self.horizon is None else _PAGE
         return Guarantee("error-bound", text, self.bound, {"policy_loss": self.policy_loss}, source=source)
@@ -77,6 +81,21 @@ class Solution(Answer):
         from .plots import plot_values
 
         return plot_values(self.value, ax)
+
+
+def tie_of(mdp: TabularMDP, tie: float = TIE) -> float:
+    """Absolute part of what counts as a tie; in proportion where all rewards are small."""
+    return tie * min(1.0, float(np.abs(mdp._reward).max(initial=0.0)))
+
+
+def _sizes(mdp: TabularMDP) -> tuple[int, float]:
+    """Most outcomes of a row, and the largest mean modulus of a reward: what the rounding of a backup grows with."""
+    counts = np.diff(mdp.indptr)
+    if mdp.certain_rewards:
+        return int(counts.max()), float(np.abs(mdp._reward).max())
+    owner = np.repeat(np.arange(len(counts)), counts)
+    moduli = np.bincount(owner, weights=mdp.prob * np.abs(mdp._reward), minlength=len(counts))
+    return int(counts.max()), float(moduli.max())
 
 
 def expected_rewards(mdp: TabularMDP) -> np.ndarray:
@@ -136,14 +155,15 @@ def _backward_induction(mdp: TabularMDP) -> Solution:
     factor = np.full(len(reward), mdp.discount)
     kernels.affine_horizon(
         mdp.indptr, mdp.next_state, mdp.prob, reward, factor, S, mdp.n_actions, mdp.n_stages, H, np.zeros(S), False,
-        TIE, TIE, policy, False, table, policy,
+        tie_of(mdp), TIE, policy, False, table, policy,
     )  # fmt: skip
     value = table[0].copy()
-    # each backup rounds sums of at most `widest` products
-    widest = int(np.diff(mdp.indptr).max()) + 2
+    # each backup rounds sums of at most `widest` products, of rewards and of values
+    widest = 2 * int(np.diff(mdp.indptr).max()) + 4
     size = max(float(np.abs(table).max()), float(np.abs(reward).max()) * H)
     bound = H * (widest * _EPS * size)
-    return Solution(value, policy, bound, H, "backward induction", float(mdp.initial @ value), H)
+    ties = H * (tie_of(mdp) + TIE * size)
+    return Solution(value, policy, bound, H, "backward induction", float(mdp.initial @ value), H, ties)
 
 
 def _discounted(mdp: TabularMDP, method: str, tol: float, max_iterations: int) -> Solution:
@@ -153,13 +173,15 @@ def _discounted(mdp: TabularMDP, method: str, tol: float, max_iterations: int) -
     policy = np.zeros(S, policy_dtype(A))
     value, after = np.zeros(S), np.empty(S)
     last_policy, last_width = np.full_like(policy, -1), math.inf
+    tie = tie_of(mdp, _TIE)
+    widest, largest = _sizes(mdp)
     for iteration in range(1, max_iterations + 1):
         kernels.backup(
-            mdp.indptr, mdp.next_state, mdp.prob, reward, factor, A, 0, value, after, policy, 1e-12, 1e-12, policy, iteration > 1
+            mdp.indptr, mdp.next_state, mdp.prob, reward, factor, A, 0, value, after, policy, tie, _TIE, policy, iteration > 1
         )  # fmt: skip
         least, most, size = kernels.span(value, after)
         width = g * (most - least) / (2 * (1 - g))
-        rounding = 8 * _EPS * size / (1 - g)
+        rounding = _EPS * (8 * size + widest * (size + largest)) / (1 - g)
         if width + rounding <= tol or (width <= rounding and width >= last_width):
             break
         value, after = after, value
@@ -175,7 +197,8 @@ def _discounted(mdp: TabularMDP, method: str, tol: float, max_iterations: int) -
             value += g * (least + most) / (2 * (1 - g))
         last_width = width
     best = after + g * (least + most) / (2 * (1 - g))
-    return Solution(best, policy, width + rounding, iteration, method, float(mdp.initial @ best), None)
+    ties = (tie + _TIE * size) / (1 - g)
+    return Solution(best, policy, width + rounding, iteration, method, float(mdp.initial @ best), None, ties)
 
 
 def _evaluated(mdp: TabularMDP, policy: np.ndarray, reward: np.ndarray) -> np.ndarray:

@@ -20,8 +20,35 @@ from .policies import policy_dtype
 __all__ = ["solve_total"]
 
 _TOLERANCE = 1e-13
-_MOST = 1_000_000
+_MOST = 20_000
+_SOLVED = 20_000  # states up to which the value of the last policy is solved for
 _DIVERGED = 1e250
+
+
+def _solved(mdp: TabularMDP, policy: np.ndarray, weight: np.ndarray, factor: np.ndarray) -> np.ndarray | None:
+    """``U = B U + b`` of a policy, B among the states that are not terminal; None unless it is finite everywhere.
+
+    The spectral radius of B is below 1 if and only if ``(I - B) x = 1`` has a solution x >= 1.
+    """
+    from scipy.sparse import csr_array, eye_array
+    from scipy.sparse.linalg import splu
+
+    rows = np.arange(mdp.n_states) * mdp.n_actions + policy
+    B = csr_array((weight, mdp.next_state, mdp.indptr), shape=(len(factor), mdp.n_states))[rows]
+    B = csr_array(B * factor[rows][:, None])
+    live = np.flatnonzero(~mdp.terminal)
+    solved = np.ones(mdp.n_states)
+    if not live.size:
+        return solved
+    inner = B[live][:, live]
+    try:
+        system = splu((eye_array(live.size) - inner).tocsc())
+    except RuntimeError:  # singular
+        return None
+    if not (system.solve(np.ones(live.size)) >= 1 - 1e-9).all():
+        return None
+    solved[live] = system.solve(B[live] @ mdp.terminal.astype(float))
+    return solved if (np.isfinite(solved) & (solved > 0)).all() else None
 
 
 def solve_total(mdp: TabularMDP, beta: float) -> EntRMSolution:
@@ -50,12 +77,16 @@ def solve_total(mdp: TabularMDP, beta: float) -> EntRMSolution:
         value, after = after, value
         if settled.all():
             break
-    lost = (after <= -_DIVERGED * 0.5) | ~settled
+    solved = _solved(mdp, policy, weight, factor) if S <= _SOLVED else None
+    if solved is not None:  # the policy ends: its value is finite, and known without the error of the iteration
+        after, lost = -solved, np.zeros(S, bool)
+    else:
+        lost = (after <= -_DIVERGED * 0.5) | ~settled
     if lost.any():
         first = int(lost.argmax())
         warnings.warn(
-            f"the entropic risk at beta = {beta:g} is -inf from {int(lost.sum())} states (state {first} first): "
-            "no policy ends fast enough",
+            f"the entropic risk at beta = {beta:g} is given as -inf from {int(lost.sum())} states (state {first} first): "
+            f"no policy was found that ends fast enough for exp({abs(beta):g} x loss) to have an average below {_DIVERGED:g}",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.figures import PALETTE, style, to_svg
+from ..core.guarantee import Guarantee
 from ..core.stop import Exhibit, Frame, Stop
 from .tour_control import CONTROL
 
@@ -66,7 +67,15 @@ def cliff(rng: np.random.Generator) -> Exhibit:
             f"fall in {100 * fall:.1f} % of the walks."
         )
         svg = to_svg(_draw_cliff(env, front.policy_at(beta), law), f"cliff-{beta:g}", alt)
-        frames.append(Frame(f"{beta:g}", svg, numbers, _REMARKS[beta]))
+        low, high = front.value_at(beta)
+        proved = Guarantee(
+            "error-bound",
+            f"at beta = {beta:g} this policy has an entropic risk of {low:.4f}, and no policy more than {high:.4f}",
+            high - low,
+            {"beta": beta, "lower": low, "upper": high},
+            source="docs/mdp: the front",
+        )
+        frames.append(Frame(f"{beta:g}", svg, numbers, _REMARKS[beta], proved))
     data = (
         "A grid of 4 x 12 cells; each step goes astray with probability 0.1 and costs 1, a fall costs 100, the walk ends "
         f"after 50 steps. All laws are exact; {front.n_policies} policies serve every risk parameter from -0.6 to 0.3, "
@@ -107,7 +116,8 @@ def projections(rng: np.random.Generator) -> Exhibit:
                 f"certified {law.w1_error:.3g}, promised {law.a_priori:.3g}"
             )
         alt = f"Distribution functions of the exact return and of two approximations with {size} atoms."
-        frames.append(Frame(f"{size} atoms", to_svg(_draw_laws(exact, laws), f"law-{size}", alt), numbers))
+        svg = to_svg(_draw_laws(exact, laws), f"law-{size}", alt)
+        frames.append(Frame(f"{size} atoms", svg, numbers, guarantee=laws["quantile"].guarantee))
     data = f"The policy with the best mean on the Cliff; its return takes {len(exact.atoms)} values, in two groups: walks and falls."
     return Exhibit(tuple(frames), data, laws["quantile"].guarantee, slider="Atoms kept at each step", start=2)
 
@@ -145,6 +155,7 @@ STOPS = (
         "parameters. Move the slider and watch the path leave the edge.",
         "ailys mdp front env:ailys/Cliff-v0 --beta-min -0.6 --beta-max 0.3 --epsilon 0.1",
         cliff,
+        seconds=5.0,
     ),
     Stop(
         "return-law",
@@ -155,6 +166,7 @@ STOPS = (
         "step then loses a little, and the losses add up to a bound that is known before and sharpened after the computation.",
         "ailys mdp cliff --beta 0",
         projections,
+        seconds=2.0,
     ),
     CONTROL,
 )

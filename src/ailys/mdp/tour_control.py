@@ -55,7 +55,15 @@ def reactor(rng: np.random.Generator) -> Exhibit:
             f"yield, mean {law.mean:.2f}, beside that of the best average."
         )
         figure = _draw(env, solutions[beta].policy, law, laws[0.0])
-        frames.append(Frame(f"beta = {beta:g}", to_svg(figure, f"reactor-{beta:g}", alt), numbers, _WORDS[beta]))
+        frames.append(
+            Frame(
+                f"beta = {beta:g}",
+                to_svg(figure, f"reactor-{beta:g}", alt),
+                numbers,
+                _WORDS[beta],
+                solutions[beta].guarantee,
+            )
+        )
     return Exhibit(
         frames=tuple(frames),
         data="a stated model, no measurements: 12 molecules, two first-order reactions A to B to C, 35 and 55 kJ/mol, 320 or "
@@ -108,4 +116,5 @@ CONTROL = Stop(
     ),
     command="ailys mdp solve env:ailys/Reactor-v0 --risk entrm --beta -1",
     run=reactor,
+    seconds=2.0,
 )
