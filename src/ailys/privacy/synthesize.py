@@ -113,7 +113,7 @@ def synthesize(
             raise ValueError("the data lack a column of the domain")
         columns = []
         for name, choices in domain.items():
-            place = {str(v): k for k, v in enumerate(choices)}
+            place = {str(v).strip(): k for k, v in enumerate(choices)}
             columns.append(np.array([place.get(text, len(place)) for text in load_labels(frame[name])], dtype=np.int64))
         if len({len(column) for column in columns}) > 1:
             raise ValueError("the columns have different lengths")
