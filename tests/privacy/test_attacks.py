@@ -14,12 +14,15 @@ from typer.testing import CliRunner
 
 from ailys.privacy import (
     BudgetExceeded,
+    Column,
     Ledger,
     PrivacySpent,
     compose,
     count,
     density,
     histogram,
+    plan_quantiles,
+    price_of_privacy,
     quantiles,
     synthesize,
     zcdp_to_dp,
@@ -214,6 +217,24 @@ def test_ledger_says_for_which_neighbours_its_sum_holds(tmp_path):
     book = Ledger(tmp_path / "ledger", epsilon=1)
     book.spend("0.1", neighbours="replace")
     assert "'replace'" in book.report().guarantee.statement
+
+
+def test_a_file_that_links_to_itself_gets_a_sentence(tmp_path):
+    (tmp_path / "d.csv").symlink_to("d.csv")
+    with pytest.raises(FileNotFoundError):
+        count(Column(tmp_path / "d.csv", "v"), neighbours="add_remove", epsilon=1)
+
+
+@pytest.mark.parametrize("epsilon", [1e-320, 1e300])
+def test_prices_at_the_ends_of_the_doubles_are_refused(epsilon):
+    with pytest.raises(ValueError, match="between 1e-30"):
+        price_of_privacy("bernoulli", 50, [epsilon])
+
+
+def test_plans_too_large_to_simulate_are_refused():
+    for m, n in ((10**40, 30), (3, 10**40)):
+        with pytest.raises(ValueError, match="must be a number of"):
+            plan_quantiles(m, n, bounds=(0, 9), resolution=1, neighbours="replace", epsilon=1)
 
 
 def test_the_verb_median(tmp_path, monkeypatch):

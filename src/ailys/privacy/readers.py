@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -107,7 +108,7 @@ def fingerprint(x: Any) -> str:
     """
     if not isinstance(x, Column):
         return "in memory"
-    return hashlib.sha256(f"{Path(x.path).resolve()}\0{x.name}".encode()).hexdigest()
+    return hashlib.sha256(f"{os.path.realpath(x.path)}\0{x.name}".encode()).hexdigest()
 
 
 def _absent(value: Any) -> bool:
