@@ -239,17 +239,6 @@ def test_a_ledger_exchanged_behind_an_open_one_is_noticed(path, tmp_path):
         ledger.spend(0.5)
 
 
-def test_a_copy_taken_after_a_kill_holds_the_spend_with_its_log(path, tmp_path):
-    # without a clean end the write-ahead log holds the spend: file and log together are the ledger
-    code = (
-        "import os, sys; from ailys.privacy.ledger import Ledger\n"
-        "l = Ledger(sys.argv[1], epsilon=1)\n"
-        "with l._transaction() as keep:\n    l.spend(0.25); os._exit(9)\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
-    assert Ledger(path).spent == Fraction(1, 4)
-
-
 def test_losses_under_both_relations_are_counted_for_the_stronger_one(path):
     ledger = Ledger(path, epsilon=1)
     ledger.spend(0.25, neighbours="add_remove")

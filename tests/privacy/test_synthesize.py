@@ -53,7 +53,7 @@ def test_the_shares_of_the_budget_add_up_to_it(monkeypatch):
     monkeypatch.setattr(module.IntegerNoise, "calibrated", watch)
     monkeypatch.setattr(module, "exponential_choice", watched_choice)
     columns = [np.zeros(5, dtype=np.int64)] * 4
-    module._measure(columns, [2, 2, 2, 2], as_budget(epsilon=1, neighbours="add_remove"), random_source(0))
+    module.measure(columns, [2, 2, 2, 2], as_budget(epsilon=1, neighbours="add_remove"), random_source(0))
     singles, pairs = (amount for kind, amount in spent if kind == "noise")
     choices = [amount for kind, amount in spent if kind == "choice"]
     assert 4 * singles + sum(choices) + 3 * pairs == 1

@@ -91,6 +91,9 @@ def log2_extended(m: float, e: int) -> float:
 
 
 def rescale(m: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """The numbers relative to the largest exponent, as doubles; what is smaller by more than 2^700 becomes 0."""
+    """The numbers relative to the largest exponent, as doubles; what is below 2^-512 of the largest becomes 0.
+
+    That is true of mantissas in their range only: pairs that come from a product have to be made by `times`.
+    """
     shift = e - e[m > 0].max() if (m > 0).any() else np.zeros_like(e)
     return np.where(shift == 0, m, np.where(shift == -1, m * DOWN, 0.0))

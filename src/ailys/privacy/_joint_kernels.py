@@ -12,7 +12,7 @@ from numba import njit
 
 from ._extended import normal, plus, times
 
-__all__ = ["bridge_weights", "forward", "run_weights", "two_sided", "powers"]
+__all__ = ["bridge_weights", "forward", "powers", "products", "run_weights", "two_sided"]
 
 Pair = tuple[np.ndarray, np.ndarray]  # mantissas and exponents
 
@@ -26,6 +26,15 @@ def powers(qm: Any, qe: Any, count: Any) -> Pair:
         m[k], e[k] = cm, ce
         cm, ce = times(cm, ce, qm, qe)
     return m, e
+
+
+@njit(cache=True, nogil=True)
+def products(m: Any, e: Any, m2: Any, e2: Any) -> Pair:
+    """The products of two lists of pairs, entry by entry."""
+    om, oe = np.empty(len(m)), np.empty(len(m), np.int64)
+    for k in range(len(m)):
+        om[k], oe[k] = times(m[k], e[k], m2[k], e2[k])
+    return om, oe
 
 
 @njit(cache=True, nogil=True)

@@ -25,7 +25,7 @@ def bracket_levels(
 ) -> list[tuple[Fraction | None, Fraction | None]]:
     """Lower and upper level for each one; None where the bound of the column has to do.
 
-    ``slack`` is the rank error exceeded with probability alpha / 2 by either bracket; the binomial tails take alpha / 4 each.
+    ``slack`` is the rank error exceeded with probability at most alpha / 2; the binomial tails take alpha / 4 each.
     """
     from scipy.stats import binom
 
@@ -42,10 +42,11 @@ def bracket_levels(
 
 
 def lattice_slack(lattice: Lattice, levels: Sequence[Fraction], cost: Cost, alpha: float) -> float:
-    """Proved for the lattice mechanism with three draws a level: each bracket fails with probability at most alpha / 4."""
+    """Proved for the lattice mechanism with three draws a level: any of them fails with probability at most alpha / 4."""
     draws = 3 * len(levels)
     rate = cost.per_draw(draws) / 2  # the sensitivity is 1, or max(p, 1 - p) <= 1
-    return rank_bound(lattice.size, rate, alpha / 4)
+    # the values are sorted, so one of them may come from another draw: all draws together have to keep the bound
+    return rank_bound(lattice.size, rate, alpha / (4 * draws))
 
 
 @lru_cache(maxsize=64)

@@ -60,6 +60,8 @@ class PrivacySpent(Answer):
         check_neighbours(self.neighbours)
         check_contributions(self.contributions)
         amount = exact_fraction(self.epsilon if self.rho is None else self.rho, self.unit)
+        if amount > 10**300:
+            raise ValueError(f"{self.unit} must be a number below 1e300")
         delta = exact_fraction(self.delta, "delta")
         if amount < 0 or not 0 <= delta < 1:
             raise ValueError(
@@ -114,6 +116,10 @@ class PrivacySpent(Answer):
 
     def to_epsilon(self, delta: float) -> float:
         """The epsilon that holds with probability 1 - ``delta``."""
+        if delta < self.delta or (self.rho is not None and delta == self.delta):
+            raise ValueError(
+                f"delta = {delta:g} leaves nothing beside the {self.delta:g} that was spent; give a larger one"
+            )
         if self.rho is None:
             return float(self.amount)
         return zcdp_to_dp(self.rho, delta - self.delta)
@@ -161,6 +167,8 @@ def as_budget(
     amount = exact_fraction(given, name)
     if amount <= 0:
         raise ValueError(f"{name} must be above 0; got {given!r}")
+    if amount > 10**300:
+        raise ValueError(f"{name} must be a number below 1e300")
     if amount > 10:
         warnings.warn(
             f"{name} = {float(amount):g} protects hardly anybody; values above 10 are rarely defensible", stacklevel=3
@@ -194,7 +202,8 @@ def compose(*spent: PrivacySpent, parallel: bool = False) -> PrivacySpent:
 
     Parameters
     ----------
-    spent : costs under the same neighbours; epsilon and rho may be mixed, the sum is then in rho (epsilon^2 / 2 each)
+    spent : costs under the same neighbours; epsilon and rho may be mixed, the sum is then in rho (epsilon^2 / 2 each); the sum is
+        promised to persons with the least of the ``contributions``
     parallel : the releases used disjoint parts of the data, where the part of a person was fixed beforehand: the largest
         cost counts, under add_remove
 
@@ -222,7 +231,8 @@ def compose(*spent: PrivacySpent, parallel: bool = False) -> PrivacySpent:
     total, delta = Fraction(combine(amounts)), Fraction(combine(deltas))
     if delta >= 1:
         raise ValueError("the deltas add up to 1 or more: nothing is promised")
-    contributions = max(item.contributions for item in spent)
+    # what holds for c records a person holds for fewer; for more, the losses of the others would have to grow
+    contributions = min(item.contributions for item in spent)
     return _spent(total if pure else None, None if pure else total, delta, neighbours, contributions)
 
 
@@ -246,6 +256,9 @@ def zcdp_to_dp(rho: float, delta: float) -> float:
         raise ValueError(f"delta must lie in (0, 1); got {delta!r}")
     if rho == 0:
         return 0.0
+    rho = max(rho, 1e-200)  # more than was spent; below, the search would leave the doubles
+    if rho > 1e200:
+        return rho + 2 * math.sqrt(rho) * math.sqrt(-math.log(delta))  # Bun and Steinke 2016, Proposition 1.3
 
     def bound(log_order: float) -> float:  # alpha = 1 + e^log_order
         order = math.exp(log_order)

@@ -158,6 +158,38 @@ def quantiles(
 
 
 @app.command()
+def median(
+    file: File,
+    column: ColumnName,
+    bounds: Bounds,
+    resolution: Resolution,
+    neighbours: Neighbours,
+    epsilon: Epsilon = None,
+    rho: Rho = None,
+    confidence: Annotated[
+        float | None, typer.Option("--confidence", help="Add an interval for the median of the population.")
+    ] = None,
+    n_hint: Annotated[int | None, typer.Option("--n-hint", help="Public guess of the number of records.")] = None,
+    contributions: Contributions = 1,
+    person: Person = None,
+    missing: Missing = "error",
+    missing_value: MissingValue = None,
+    ledger: LedgerFile = None,
+    label: Label = None,
+    plot: Plot = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Release the median of a column."""
+    quantiles(
+        *(file, column, bounds, resolution, neighbours, [0.5]), epsilon=epsilon, rho=rho, confidence=confidence, n_hint=n_hint,
+        contributions=contributions, person=person, missing=missing, missing_value=missing_value, ledger=ledger, label=label,
+        plot=plot, force=force, dry_run=dry_run, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
 @_border()
 def count(
     file: File,

@@ -264,11 +264,12 @@ def _flags(x: Records, between: tuple[float, float] | None, equal_to: float | st
         return (load_labels(x) == equal_to).astype(float)
     if equal_to is not None:
         return (load_values(x) == float(equal_to)).astype(float)
+    records = load_labels(x)
     if not isinstance(x, Column):
         array = np.asarray(x)
-        if array.dtype == bool and array.ndim == 1:
+        if array.dtype == bool:
             return array.astype(float)
-    return np.ones(len(load_labels(x)))
+    return np.ones(len(records))
 
 
 def _exact_sum(indices: np.ndarray) -> int:

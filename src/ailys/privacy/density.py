@@ -43,8 +43,8 @@ class PrivateDensity(Answer):
     """A released density on ``bounds``; piecewise constant (histogram) or a trigonometric sum.
 
     ``heights`` are the values of the density on ``len(heights)`` cells of equal width. ``risk_bound`` bounds the expected integrated
-    squared error E int (f_hat - f)^2 on the bounds scaled to [0, 1], under the smoothness assumed, and before the density is made
-    proper (which reduces it).
+    squared error E int (f_hat - f)^2 on the bounds scaled to [0, 1], under the smoothness assumed, if ``n`` was the true number of
+    records and none lies outside of the bounds, and before the density is made proper.
     """
 
     method: str

@@ -162,7 +162,8 @@ def exponential_choice(
     w, d, rate = _checked(weights, distances, eta)
     exact = exact_distance or (lambda i: Fraction(float(d[i])))
     nearest = int(np.flatnonzero(w > 0)[np.argmin(d[w > 0])])
-    exponent = float(rate) * (d - d[nearest])
+    with np.errstate(over="ignore"):  # beyond all doubles: a weight of 0 here, the true one in `refine`
+        exponent = float(rate) * (d - d[nearest])
     # the exponent: two roundings of each distance and of their difference, one of eta, one of the product
     spread = 6 * UNIT * float(rate) * (float(np.abs(d[exponent <= 708.0]).max()) + abs(float(d[nearest])))
     spread += 3 * float(rate) * distance_error + 1e-300

@@ -127,7 +127,7 @@ def histogram(
         if categories is None:
             values, who = read_records(x, person, missing)
             return (values if resolution is not None else _binned(values, edges), who)
-        place = {name: k for k, name in enumerate(cells[:-1])}
+        place = {name.strip(): k for k, name in enumerate(cells[:-1])}
         codes = np.array([place.get(text, len(place)) for text in load_labels(x)], dtype=float)
         return same_length(codes, load_persons(x, person))
 

@@ -150,8 +150,7 @@ class JointTables:
         m, e = np.empty(count), np.empty(count, dtype=np.int64)
         (am, ae), (bm, be) = self._ends
         kernels.two_sided(first, last, self.bands.ceiling, am, ae, bm, be, *self._power, m, e)
-        product = m * self.Hm[-1][:count]  # both above 2^-256, or zero
-        return product, e + self.He[-1][:count]
+        return kernels.products(m, e, self.Hm[-1][:count], self.He[-1][:count])
 
     def _outside(self, quantiles: int, offset: float, log2_total: float, log2_factor: float) -> float:
         """log2 of the bound of the share outside the bands of all tuples of ``quantiles`` that end ``offset`` from their centre."""

@@ -18,6 +18,7 @@ __all__ = ["Lattice"]
 
 _POSITION_BITS = 62  # positions of dithered records are int64
 _LEAST_CELL_BITS = 20
+_REACH = Fraction(10**150)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,12 @@ class Lattice:
             raise ValueError(f"the resolution must be positive (1 day, 0.01 euro); got {resolution}")
         if low >= high:
             raise ValueError(f"bounds must be increasing; got {_text(low)} to {_text(high)}")
+        largest = max(abs(low), abs(high))
+        if largest > _REACH or step < 1 / _REACH or largest > step * (1 << 51):
+            raise ValueError(
+                "doubles cannot tell the values of these bounds and this resolution apart: the bounds must be below 1e150 and at most 2^51 "
+                "resolutions away from 0, the resolution above 1e-150"
+            )
         steps = (high - low) / step
         if steps.denominator != 1:
             fits = [f"{_text(low)} to {_text(low + k * step)}" for k in (int(steps), int(steps) + 1) if k > 0]

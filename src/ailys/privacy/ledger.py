@@ -1,6 +1,7 @@
 """A ledger of privacy spent: one file, which no number of processes and no crash can overspend.
 
-A spend is written to disk before the data are touched (reserve, run, mark released); it is never given back. Amounts are
+A spend is written to disk before the data are touched (reserve, run, mark released); it is never given back. The file is complete
+after every spend: it has no log beside it that a copy could forget, and its locks hold under all of its names. Amounts are
 fractions written as text and compared exactly. The rows are chained by hashes, so that a row that was changed, removed
 from the middle or never finished is noticed when the file is next opened.
 """
@@ -224,13 +225,12 @@ class Ledger:
         try:
             database = sqlite3.connect(name, isolation_level=None)
             try:
-                database.execute("PRAGMA synchronous = FULL")
+                database.execute("PRAGMA synchronous = EXTRA")
                 database.execute(f"PRAGMA application_id = {_APPLICATION}")
                 database.execute("PRAGMA user_version = 1")
                 for statement in _SCHEMA:
                     database.execute(statement)
                 database.executemany("INSERT INTO ledger VALUES (?, ?)", list(keys.items()))
-                database.execute("PRAGMA journal_mode = WAL")
             finally:
                 database.close()
             try:
@@ -256,7 +256,7 @@ class Ledger:
             raise LedgerError(f"{self.path}: the ledger cannot be opened for writing; check the permissions") from None
         database.row_factory = sqlite3.Row
         try:
-            database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA synchronous = EXTRA")
             database.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             self._verify(database)
             yield database
@@ -345,12 +345,14 @@ class LedgerReport(Answer):
         delta = f" with delta = {self.delta:.3g}" if self.delta else ""
         return Guarantee(
             kind="epsilon-dp" if self.unit == "epsilon" else "zcdp",
-            statement=f"all releases charged here together cost at most {self.unit} = {self.cap:g}{delta}; so far {self.spent:.6g}",
+            statement=f"all releases charged here together cost at most {self.unit} = {self.cap:g}{delta} for neighbours "
+            f"{self.neighbours!r}; so far {self.spent:.6g}",
             level=self.cap,
             values={"cap": self.cap, "spent": self.spent, "delta": self.delta},
             assumptions=(
                 "every release from these data is charged to this ledger",
-                "the file is not replaced by an older copy",
+                "nobody has more records in the data than the contributions of any of the releases",
+                "the file is not replaced by an older copy, nor written by anything else",
             ),
             source="Rogers, Roth, Ullman and Vadhan 2016; Feldman and Zrnic 2021",
         )

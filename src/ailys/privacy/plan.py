@@ -130,10 +130,10 @@ def plan_quantiles(
     ('jointexp', 60.0)
     """
     lattice = Lattice.of(bounds, resolution)
-    if isinstance(m, bool) or not isinstance(m, (int, np.integer)) or m < 1:
-        raise ValueError(f"m must be a number of levels, at least 1; got {m!r}")
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-        raise ValueError(f"n must be a number of records, at least 0; got {n!r}")
+    if isinstance(m, bool) or not isinstance(m, (int, np.integer)) or not 1 <= m <= 10_000:
+        raise ValueError(f"m must be a number of levels in 1..10000; got {m!r}")
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 <= n <= 10**8:
+        raise ValueError(f"n must be a number of records in 0..10^8, which is what a simulation can hold; got {n!r}")
     levels = as_levels([Fraction(k, int(m) + 1) for k in range(1, int(m) + 1)] if p is None else p)
     if len(levels) != m:
         raise ValueError(f"m = {m} does not fit {len(levels)} levels p")

@@ -141,8 +141,8 @@ def price_of_privacy(problem: str, n: int, epsilons: Sequence[float] | np.ndarra
     if isinstance(n, bool) or int(n) != n or not 2 <= n <= 10**7:
         raise ValueError(f"n must be a whole number of records in 2..10^7; got {n!r}")
     budgets = np.asarray(list(epsilons), dtype=float)
-    if budgets.ndim != 1 or budgets.size == 0 or not (np.isfinite(budgets) & (budgets > 0)).all():
-        raise ValueError("epsilons must be a list of finite numbers above 0")
+    if budgets.ndim != 1 or budgets.size == 0 or not ((budgets >= 1e-30) & (budgets <= 1e15)).all():
+        raise ValueError("epsilons must be a list of numbers between 1e-30 and 1e15")
     recipe, n = PROBLEMS[problem], int(n)
 
     def private_bound(epsilon: float) -> float:

@@ -241,7 +241,8 @@ def _with_brackets(
     alpha = 1 - confidence
     if method == "lattice":
         slack = lattice_slack(lattice, levels, cost, alpha)
-        coverage = "proved, for each level"
+        coverage = "proved, for each level, for independent records of one law"
+        coverage += " and if n_hint is not above their number" if cost.neighbours == "add_remove" else ""
     else:
         slack = simulated_slack(method, n, lattice, levels, cost, alpha)
         coverage = "for each level; the mechanism's part is simulated on uniform reference data, not proved"

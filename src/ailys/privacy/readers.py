@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -67,12 +68,18 @@ def load_labels(x: Any) -> np.ndarray:
         else:
             labels = [row[0] for row in x.texts()]
     else:
-        labels = np.ma.filled(np.ma.asarray(x, dtype=object), None) if isinstance(x, np.ma.MaskedArray) else x
-        array = np.asarray(labels)
-        if array.ndim != 1:
-            raise ValueError(f"the column must be one-dimensional; got {array.ndim} dimensions")
+        array: np.ndarray | None = None
+        with suppress(Exception):
+            array = np.ma.filled(x.astype(object), None) if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
+        if array is None or array.ndim != 1:
+            raise ValueError("the column must be one-dimensional, one number or text for each record")
         labels = array.tolist()
-    return np.array(["" if _absent(label) else str(label).strip() for label in labels], dtype=object)
+    texts: list[str] | None = None
+    with suppress(Exception):
+        texts = ["" if _absent(label) else str(label).strip() for label in labels]
+    if texts is None:
+        raise ValueError("the column holds things that are neither numbers nor texts")
+    return np.array(texts, dtype=object)
 
 
 def load_persons(x: Any, person: Any) -> np.ndarray | None:
@@ -101,7 +108,7 @@ def fingerprint(x: Any) -> str:
     """
     if not isinstance(x, Column):
         return "in memory"
-    return hashlib.sha256(f"{Path(x.path).resolve()}\0{x.name}".encode()).hexdigest()
+    return hashlib.sha256(f"{os.path.realpath(x.path)}\0{x.name}".encode()).hexdigest()
 
 
 def _absent(value: Any) -> bool:
@@ -113,17 +120,14 @@ def _absent(value: Any) -> bool:
 def _array_numbers(x: Any) -> np.ndarray:
     if isinstance(x, (str, bytes, Path)):
         raise TypeError("the data are a text; give an array, or Column(path, name) for a column of a file")
-    if isinstance(x, np.ma.MaskedArray):
-        x = np.ma.filled(x.astype(float), np.nan)
-    try:
-        array = np.asarray(x)
-    except Exception:
-        array = None
+    array: np.ndarray | None = None
+    with suppress(Exception):  # said below, where no exception carries the value along
+        array = np.ma.filled(x.astype(float), np.nan) if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
     if array is None or array.ndim != 1:
         raise ValueError("the data must be a one-dimensional array of numbers")
     if array.dtype.kind == "O" and not any(isinstance(item, (str, bytes)) for item in array):
         out = None
-        with suppress(TypeError, ValueError, OverflowError):  # said below, where no exception carries the value along
+        with suppress(Exception):
             out = np.array([np.nan if _absent(item) else float(item) for item in array], dtype=float)
         if out is not None:
             return out

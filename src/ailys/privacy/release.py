@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,9 @@ from .ledger import Ledger
 from .noise import Source, random_source
 
 __all__ = ["ReleaseFailed", "private_release"]
+
+# beyond, the doubles of an answer would overflow, after its budget was spent
+LEAST, MOST = Fraction(1, 10**30), Fraction(10**15)
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -66,6 +70,8 @@ def private_release(
     book = Ledger(ledger) if isinstance(ledger, (str, Path)) else ledger
     if book is not None:
         book.check(privacy)
+    if not LEAST <= privacy.amount <= MOST:
+        raise ValueError(f"{privacy.unit} must lie between 1e-30 and 1e15 for a release; got {float(privacy.amount):g}")
     data = prepare()
     number = 0
     if book is not None:

@@ -25,7 +25,7 @@ from .noise import Amount, Source
 from .readers import load_labels
 from .release import private_release
 
-__all__ = ["SyntheticTable", "synthesize"]
+__all__ = ["SyntheticTable", "measure", "synthesize"]
 
 _MOST_COLUMNS, _MOST_CELLS = 20, 1 << 20
 
@@ -113,7 +113,7 @@ def synthesize(
             raise ValueError("the data lack a column of the domain")
         columns = []
         for name, choices in domain.items():
-            place = {str(v): k for k, v in enumerate(choices)}
+            place = {str(v).strip(): k for k, v in enumerate(choices)}
             columns.append(np.array([place.get(text, len(place)) for text in load_labels(frame[name])], dtype=np.int64))
         if len({len(column) for column in columns}) > 1:
             raise ValueError("the columns have different lengths")
@@ -121,7 +121,7 @@ def synthesize(
 
     def run(columns: list[np.ndarray], source: Source) -> SyntheticTable:
         sizes = [len(v) for v in values.values()]
-        singles, edges, pairs = _measure(columns, sizes, budget, source)
+        singles, edges, pairs = measure(columns, sizes, budget, source)
         rng = np.random.default_rng(
             int.from_bytes(source.bytes(16), "little")
         )  # what follows uses released counts only
@@ -139,7 +139,7 @@ def synthesize(
     )  # fmt: skip
 
 
-def _measure(
+def measure(
     columns: list[np.ndarray], sizes: list[int], budget: Budget, source: Source
 ) -> tuple[list[np.ndarray], list[tuple[int, int]], list[np.ndarray]]:
     """Everything that looks at the data: 3 d - 2 releases for d columns."""

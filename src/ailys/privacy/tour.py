@@ -56,6 +56,7 @@ def doctor_visits(rng: np.random.Generator) -> Exhibit:
                     "what one person changes": f"odds of any answer by a factor of at most {np.exp(float(budget)):.4g}",
                 },
                 remark=_remark(budget, wrong),
+                guarantee=answer.guarantee,
             )
         )
     return Exhibit(
@@ -64,7 +65,7 @@ def doctor_visits(rng: np.random.Generator) -> Exhibit:
             f"visits to doctors in a year, {len(visits)} records of the RAND health insurance experiment (statsmodels, `randhie`): "
             f"{100 * np.mean(visits == 0):.0f} % are zero. The data are public, so the truth can be shown and the noise is seeded."
         ),
-        guarantee=answer.guarantee,
+        guarantee=None,  # each frame states its own
         slider="Privacy budget",
         start=4,
     )
@@ -123,6 +124,7 @@ STOPS = (
             "-q 0.25 -q 0.5 -q 0.75 --ledger budget.db"
         ),
         run=doctor_visits,
+        seconds=5,
     ),
     *PRICE_STOPS,
 )

@@ -37,7 +37,7 @@ def price(rng: np.random.Generator) -> Exhibit:
     from .price import price_of_privacy
 
     budgets = np.geomspace(0.005, 5, 13)
-    frames, last = [], None
+    frames = []
     for problem, (name, remark) in _QUESTIONS.items():
         answer = price_of_privacy(problem, _N, budgets)
         one = price_of_privacy(problem, _N, [1.0])
@@ -54,14 +54,12 @@ def price(rng: np.random.Generator) -> Exhibit:
             "privacy must cost": crossing,
         }
         alt = f"Risk against epsilon for {name}: achieved by a private release, and two lower bounds, with and without privacy."
-        frames.append(Frame(name, to_svg(figure, f"price-{problem}", alt), numbers, remark))
-        last = answer
-    assert last is not None
+        frames.append(Frame(name, to_svg(figure, f"price-{problem}", alt), numbers, remark, answer.guarantee))
     return Exhibit(
         frames=tuple(frames),
         data=f"no data: laws of {_N} independent records, one of which may be replaced. The risk of the largest value is simulated, "
         "the others are formulas.",
-        guarantee=last.guarantee,
+        guarantee=None,  # each frame states its own
         slider="Question",
     )
 
@@ -78,5 +76,6 @@ STOPS = (
         ),
         command="ailys privacy price uniform_support --n 1000 --plot price.svg",
         run=price,
+        seconds=5,
     ),
 )
