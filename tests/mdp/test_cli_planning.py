@@ -42,6 +42,7 @@ def test_a_policy_is_written_and_evaluated(tmp_path):
     assert json.loads(done.stdout)["written"] == "p.npy"
     assert run("solve", "env:FrozenLake-v1", "--out", "p", cwd=tmp_path).returncode == 2  # nothing is overwritten
     done = run("evaluate", "env:FrozenLake-v1", "p.npy", "--json", "--plot", "law.svg", cwd=tmp_path)
+    assert json.loads(done.stdout)["drawn"] == "law.svg"
     assert json.loads(done.stdout)["mean"] == pytest.approx(0.7441902878, abs=1e-9)
     assert (tmp_path / "law.svg").stat().st_size > 1000
 
@@ -53,6 +54,8 @@ def test_the_front_and_the_cliff_are_shown(tmp_path):
     done = run("cliff", "--beta", "-0.03", "--plot", tmp_path / "c.svg")
     assert "↑ # # # # # # # # # # G" in done.stdout
     assert (tmp_path / "c.svg").exists()
+    walks = [json.loads(run("cliff", "--walks", 20, "--json").stdout)["simulated_mean"] for _ in range(2)]
+    assert walks[0] == walks[1]  # the seed has a default
 
 
 @pytest.mark.parametrize(
@@ -66,11 +69,17 @@ def test_the_front_and_the_cliff_are_shown(tmp_path):
         (("solve", "bad.csv", "--horizon", "2"), "bad.csv: state 0, action 0: the probabilities sum to 0.9"),
         (("solve", "word.csv", "--horizon", "2"), "word.csv: line 2"),
         (("solve", "head.csv", "--horizon", "2"), "column 's_next' is missing"),
-        (("solve", "cut.npz"), "cut.npz: not a NumPy archive"),
+        (("solve", "cut.npz"), "cut.npz: not a NumPy .npz archive"),
         (("solve", "env:CartPole-v1"), "no table P"),
         (("solve", "env:Nothing-v0"), "env:Nothing-v0"),
         (("front", "t.csv", "--horizon", "2", "--beta-min", "1", "--beta-max", "0"), "must not exceed"),
         (("cliff", "--slip", "3"), "slip"),
+        (("cliff", "--plot", "c.doc"), "c.doc: cannot draw a doc file"),
+        (("front", "t.csv", "--horizon", "2", "--plot", "f.doc"), "f.doc: cannot draw a doc file"),
+        (("evaluate", "t.csv", "p.npy", "--plot", "law.doc"), "law.doc: cannot draw a doc file"),
+        (("solve", "t.csv", "--horizon", "2", "--out", "p.json"), "p.json: the result is a .npy file"),
+        (("solve", "below.csv", "--horizon", "2"), "below.csv: line 2: states and actions are numbered from 0; got -1"),
+        (("solve", "head_only.csv", "--horizon", "2"), "no transitions; expected lines s,a,s_next,p,r"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(tmp_path, words, sentence):
@@ -78,6 +87,8 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path, words, sentence):
     (tmp_path / "bad.csv").write_text("s,a,s_next,p,r\n0,0,0,0.9,1\n")
     (tmp_path / "word.csv").write_text("s,a,s_next,p,r\n0,0,zero,1,1\n")
     (tmp_path / "head.csv").write_text("s,a,p,r\n0,0,1,1\n")
+    (tmp_path / "below.csv").write_text("s,a,s_next,p,r\n0,-1,0,1,1\n")
+    (tmp_path / "head_only.csv").write_text("s,a,s_next,p,r\n")
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04nothing")
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 2

@@ -146,11 +146,12 @@ def test_bpi_stops_and_says_what_it_knows_before():
     early = BPIUCRL(0.1, 0.1, stationary=True, rng=0).fit(mdp, 30)
     answer = early.recommend()
     assert not answer.reached
-    assert answer.guarantee.level == pytest.approx(early.gap_)
+    assert answer.guarantee.values["epsilon"] == pytest.approx(early.gap_)
+    assert float(answer.guarantee) == 0.9
     assert early.n_episodes_ == 30
     late = early.partial_fit(mdp, 10**6).recommend()
     assert late.reached
-    assert late.guarantee.level == 0.1
+    assert late.guarantee.values["epsilon"] == 0.1
     assert 30 < late.episodes < 10**6
     assert (np.diff(late.history[:, 0]) >= 0).all()
     assert late.to_dict()["guarantee"]["values"]["delta"] == 0.1

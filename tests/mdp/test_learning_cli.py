@@ -31,6 +31,7 @@ def test_each_learner_answers(run, tmp_path):
     report = json.loads(out)
     assert code == 0
     assert report["reached"]
+    assert (report["written"], report["drawn"]) == ("p.npy", "b.png")
     assert report["guarantee"]["values"]["epsilon"] == 0.4
     assert np.load(tmp_path / "p.npy").tolist() == [[1], [1], [1]]
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
@@ -55,6 +56,7 @@ def test_episodes_spent_without_the_answer_end_with_three(run):
         ("model.csv",), ("nothing.csv",), ("env:CartPole-v1",), ("env:Nope-v0",), ("model.csv", "--horizon", "3", "--learner", "x"),
         ("model.csv", "--horizon", "3", "--epsilon", "-1"), ("model.csv", "--horizon", "0"), ("env:CartPole-v1", "--table"),
         ("env:ailys/Reactor-v0", "--stationary"), ("model.csv", "--horizon", "3", "--out", "no/folder/p.npy"),
+        ("model.csv", "--horizon", "3", "--out", "p.json"), ("model.csv", "--horizon", "3", "--plot", "b.doc"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_two(run, words):

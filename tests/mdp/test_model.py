@@ -41,7 +41,7 @@ def test_bad_outcomes_are_named(outcomes, sentence):
         ({"discount": 1.1}, "discount must lie in (0, 1]"),
         ({"discount": float("nan")}, "discount must lie in (0, 1]"),
         ({"horizon": 2, "criterion": "total"}, "without horizon"),
-        ({"horizon": 2, "initial": 3}, "initial names a state outside"),
+        ({"horizon": 2, "initial": 3}, "initial names a state outside 0..0; got 3"),
         ({"horizon": 2, "initial": [0.5]}, "initial must be"),
         ({"horizon": 2, "mask": np.zeros((1, 1), bool)}, "state 0: no action"),
     ],

@@ -84,8 +84,9 @@ def state_mask(states: Any, n_states: int, name: str) -> np.ndarray:
             raise ValueError(f"{name} must be a mask of {n_states} states; got shape {states.shape}")
         return states.copy()
     states = np.atleast_1d(whole_numbers(np.atleast_1d(states), name))
-    if ((states < 0) | (states >= n_states)).any():
-        raise ValueError(f"{name} names a state outside 0..{n_states - 1}")
+    outside = states[(states < 0) | (states >= n_states)]
+    if outside.size:
+        raise ValueError(f"{name} names a state outside 0..{n_states - 1}; got {outside[0]}")
     mask[states] = True
     return mask
 

@@ -45,7 +45,8 @@ def bpi_recommends_a_bad_policy(rng: Rng) -> bool:
     best, mine = _best(mdp), _best(mdp, answer.policy)
     assert answer.lower is not None
     assert answer.upper is not None
-    within = float(answer.guarantee or 0.0)
+    assert answer.guarantee is not None
+    within = answer.guarantee.values["epsilon"]
     return best - mine > within + 1e-9 or mine < answer.lower - 1e-9 or best > answer.upper + 1e-9
 
 

@@ -31,6 +31,14 @@ class AugmentedPolicy:
 
     ``table`` (H, S, n) holds the action for each value of ``target - c``, from ``low`` on, in units of ``step``. With
     ``rounded`` the sum is that of the rewards rounded down to the lattice, one by one.
+
+    Examples
+    --------
+    >>> from ailys.mdp import optimize_threshold
+    >>> mdp = TabularMDP.from_outcomes([[[(1, 0, 0.2)], [(0.5, 0, 1.0), (0.5, 0, -0.5)]]], horizon=2)
+    >>> policy = optimize_threshold(mdp, 0.7, "exact").policy
+    >>> policy.act(1, 0, 1.0), policy.act(1, 0, 0.2)  # enough was earned: the sure reward; not yet: the other one
+    (0, 1)
     """
 
     table: np.ndarray = field(repr=False)
@@ -66,7 +74,9 @@ class Lattice:
 
     def __init__(self, mdp: TabularMDP, step: float | None = None, rounding: str = "none") -> None:
         if mdp.horizon is None or mdp.discount < 1:
-            raise ValueError("tail risks are optimised for models with a horizon and without discount")
+            raise ValueError(
+                "tail risks are optimised for models with a horizon and without discount; build the model with horizon= and discount=1"
+            )
         self.mdp = mdp
         reward = mdp.reward
         if step is None:

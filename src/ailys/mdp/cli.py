@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Out, SeedOption, progress, show, show_table
+from ..core.console import Force, Json, Out, Plot, SeedOption, progress, show, show_table, where
 from .cli_learn import learn
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def solve(
     """Find a policy for a risk, with what it is worth and what no policy exceeds; --out writes its actions (.npy)."""
     import ailys.mdp as mdps
 
-    from ..core.validation import writable_target
+    from ..core.validation import result_target
     from .augmented import AugmentedPolicy
     from .files import save_policy
 
@@ -62,7 +62,7 @@ def solve(
         raise ValueError("--risk entrm needs --beta (negative: averse to risk)")
     if risk == "threshold" and threshold is None:
         raise ValueError("--risk threshold needs --threshold, the return to reach")
-    target = writable_target(out.with_suffix(".npy"), overwrite=force) if out else None
+    target = result_target(out, ".npy", overwrite=force) if out else None
     mdp = _load(model, horizon, discount)
     with progress(silent=as_json) as display:
         display.add_task(f"solving {mdp.n_states} states", total=None)
@@ -80,11 +80,10 @@ def solve(
         else:
             optimize = mdps.optimize_cvar if risk == "cvar" else mdps.optimize_var
             answer = optimize(mdp, alpha, method)  # type: ignore[arg-type]
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {**where(written=target)}
     if target is not None:
         policy = answer.policy
         save_policy(policy.table if isinstance(policy, AugmentedPolicy) else policy, target)
-        more["written"] = str(target)
         if isinstance(policy, AugmentedPolicy):
             more["table"] = (
                 f"time x state x missing reward, from {policy.low} steps of {policy.step:g}, target {policy.target}"
@@ -101,24 +100,21 @@ def front(
         float | None, typer.Option(help="Allowed loss, in units of reward; 0 for exact breakpoints.")
     ] = None,
     horizon: Horizon = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the front (.svg, .png, .pdf).")] = None,
+    plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Policies that serve every risk parameter of an interval, with their certificate."""
-    from ..core.figures import save_figure, style
-    from ..core.validation import writable_target
+    from ..core.figures import draw_figure, figure_target
     from . import entrm_front
 
-    target = writable_target(plot, overwrite=force) if plot else None
+    target = figure_target(plot, overwrite=force)
     mdp = _load(model, horizon, None)
     with progress(silent=as_json) as display:
         display.add_task("front", total=None)
         answer = entrm_front(mdp, beta_min, beta_max, epsilon)
-    if target is not None:
-        with style():
-            save_figure(answer.plot().figure, target)  # type: ignore[arg-type]
-    show(answer, as_json, **({"written": str(target)} if target else {}))
+    draw_figure(target, answer.plot)
+    show(answer, as_json, **where(drawn=target))
     if not as_json:
         names = list(answer.facts()["segments"][0])
         rows = [[segment[name] for name in names] for segment in answer.facts()["segments"]]
@@ -135,26 +131,23 @@ def evaluate(
     n_atoms: Annotated[int | None, typer.Option(min=2, help="Atoms of a projected law.")] = None,
     horizon: Horizon = None,
     discount: Discount = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the law (.svg, .png, .pdf).")] = None,
+    plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """The law of the return of a policy of yours, exact or with its certified error."""
-    from ..core.figures import save_figure, style
-    from ..core.validation import writable_target
+    from ..core.figures import draw_figure, figure_target
     from . import evaluate as law_of
     from .files import read_policy
 
-    target = writable_target(plot, overwrite=force) if plot else None
+    target = figure_target(plot, overwrite=force)
     mdp, table = _load(model, horizon, discount), read_policy(policy)
     try:
         answer = law_of(mdp, table, method, n_atoms)  # type: ignore[arg-type]
     except ValueError as fault:
         raise ValueError(f"{policy}: {fault}") from fault
-    if target is not None:
-        with style():
-            save_figure(answer.plot().figure, target)  # type: ignore[arg-type]
-    show(answer, as_json, **({"written": str(target)} if target else {}))
+    draw_figure(target, answer.plot)
+    show(answer, as_json, **where(drawn=target))
 
 
 @app.command()
@@ -167,20 +160,19 @@ def cliff(
     fall: Annotated[float, typer.Option(help="Reward of a fall.")] = -100.0,
     horizon: Annotated[int, typer.Option(min=1, help="Number of steps.")] = 50,
     walks: Annotated[int, typer.Option(min=0, help="Walks to simulate beside the exact law.")] = 0,
-    plot: Annotated[Path | None, typer.Option(help="Draw the policy and the law (.svg, .png, .pdf).")] = None,
-    seed: SeedOption = None,
+    plot: Plot = None,
+    seed: SeedOption = 0,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Walk along the Cliff with a given attitude to risk: policy, chance of a fall, law of the return."""
-    from ..core.figures import save_figure, style
-    from ..core.validation import writable_target
+    from ..core.figures import draw_figure, figure_target
     from . import evaluate as law_of
     from . import simulate, solve_entrm
     from .envs import Cliff
     from .plots import plot_policy_and_law, policy_text
 
-    target = writable_target(plot, overwrite=force) if plot else None
+    target = figure_target(plot, overwrite=force)
     env = Cliff(rows=rows, cols=cols, slip=slip, mode=mode, fall=fall, horizon=horizon)  # type: ignore[arg-type]
     mdp = env.to_mdp()
     solution = solve_entrm(mdp, beta)
@@ -191,10 +183,7 @@ def cliff(
     if walks:
         sample = simulate(mdp, solution, walks, seed)
         more |= {"simulated_mean": float(sample.returns.mean()), "simulated_band": sample.band}
-    if target is not None:
-        with style():
-            save_figure(plot_policy_and_law(env, solution.policy, law), target)
-        more["written"] = str(target)
+    draw_figure(target, lambda: plot_policy_and_law(env, solution.policy, law).axes[0])
     if not as_json:
         print(policy_text(env, solution.policy))
-    show(law, as_json, **more)
+    show(law, as_json, **more, **where(drawn=target))

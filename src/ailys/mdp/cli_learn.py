@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Out, Refused, SeedOption, progress, show
+from ..core.console import Force, Json, Out, Plot, Refused, SeedOption, progress, show, where
 
 __all__ = ["learn"]
 
@@ -44,21 +43,21 @@ def learn(
     horizon: Annotated[int | None, typer.Option(min=1, help="Number of decisions.")] = None,
     seed: SeedOption = 0,
     out: Out = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the bounds or the regret (.svg, .png, .pdf).")] = None,
+    plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Learn a policy from episodes, with what is proved about it; --out writes its actions (.npy)."""
-    from ..core.figures import save_figure, style
-    from ..core.validation import writable_target
+    from ..core.figures import draw_figure, figure_target
+    from ..core.validation import result_target
     from .files import save_policy
 
     if learner not in LEARNERS:
         raise ValueError(f"--learner must be one of {', '.join(LEARNERS)}; got {learner!r}")
     if episodes > 10**9:
         raise ValueError(f"--episodes must be at most {10**9}; got {episodes}")
-    target = writable_target(out.with_suffix(".npy"), overwrite=force) if out else None
-    drawing = writable_target(plot, overwrite=force) if plot else None
+    target = result_target(out, ".npy", overwrite=force) if out else None
+    drawing = figure_target(plot, overwrite=force)
     agent = _agent(
         learner, epsilon=epsilon, delta=delta, stationary=stationary, reward_range=reward_range, return_range=return_range,
         exploration=exploration, c=c, horizon=horizon, seed=seed,
@@ -76,15 +75,10 @@ def learn(
             if getattr(agent, "converged_", False):
                 break
     answer = agent.recommend()
-    more: dict[str, Any] = {}
-    if drawing is not None:  # first: a format that is unknown is refused before anything is written
-        with style():
-            save_figure(answer.plot().figure, drawing)
-        more["plot"] = str(drawing)
     if target is not None:
         save_policy(answer.policy, target)
-        more["written"] = str(target)
-    show(answer, as_json, **more)
+    draw_figure(drawing, answer.plot)
+    show(answer, as_json, **where(written=target, drawn=drawing))
     if learner == "bpi-ucrl" and not answer.reached:
         gap = answer.upper - answer.lower
         raise Refused(

@@ -25,9 +25,9 @@ _LOSS = 1e-9  # allowed loss of the truncation
 def solve_discounted(mdp: TabularMDP, beta: float, *, prefer: Any = None, with_q: bool = False) -> EntRMSolution:
     """The largest entropic risk of ``sum_t g^t r_t``; with a horizon exactly, otherwise up to 1e-9 and its bound."""
     if with_q:
-        raise ValueError("the values of all actions are returned for undiscounted models only")
+        raise ValueError("the values of all actions are returned for undiscounted models only; leave out with_q=")
     if prefer is not None:
-        raise ValueError("prefer= is for undiscounted models")
+        raise ValueError("prefer= is for undiscounted models; leave it out")
     g, S = mdp.discount, mdp.n_states
     bound, end = 0.0, np.zeros(S)
     if mdp.horizon is not None:

@@ -37,7 +37,6 @@ __all__ = [
     "solve_entrm",
 ]
 
-_PAGE = "docs/mdp: entropic risk"
 _DEEPEST = 600.0  # |beta| x range that products of exponentials span without underflow
 _SMALL = 10_000_000  # outcomes x steps up to which the range of the return is computed before solving
 
@@ -82,12 +81,15 @@ class EntRMSolution(Answer):
             f"{self.bound:.2g}" if self.bound else "rounding (actions that differ by 1e-11 at a time count as equal)"
         )
         text = f"no policy, even with memory, has a larger entropic risk at beta = {self.beta:g}, up to {up_to}"
-        return Guarantee("optimal", text, self.bound, {"beta": self.beta}, source="Howard and Matheson 1972")
+        source = "Howard and Matheson 1972; docs, mdp, section 'Entropic risk'"
+        return Guarantee(
+            "optimal", text, self.bound, {"beta": self.beta}, assumptions=("the model is the true one",), source=source
+        )
 
     def facts(self) -> Mapping[str, Any]:
         """Value at the start."""
         return {
-            "value at the start": self.start_value,
+            "value_at_the_start": self.start_value,
             "beta": self.beta,
             "states": len(self.value),
             "horizon": len(self.policy),
@@ -106,6 +108,13 @@ class EntRMEvaluation:
     """Entropic risk of a policy and mean of its return under the tilted law, from every state (S,).
 
     The derivative of the value in beta is ``(tilted_mean - value) / beta``.
+
+    Examples
+    --------
+    >>> coin = TabularMDP.from_outcomes([[[(0.5, 0, 1), (0.5, 0, 0)]]], horizon=1)
+    >>> fear = evaluate_entrm(coin, [0], -1.0)
+    >>> fear.value.round(3), fear.tilted_mean.round(3)
+    (array([0.38]), array([0.269]))
     """
 
     value: np.ndarray
@@ -295,6 +304,12 @@ def all_actions(mdp: TabularMDP, beta: float, value: np.ndarray, tilted: np.ndar
 
 def evaluate_entrm(mdp: TabularMDP, policy: Any, beta: float) -> EntRMEvaluation:
     """Entropic risk of a policy from every state, and the mean under the law tilted by ``exp(beta G)``.
+
+    Parameters
+    ----------
+    mdp : model with a horizon and without discount
+    policy : actions (S,) or (H, S), or probabilities of actions (S, A) or (H, S, A)
+    beta : negative for aversion to risk, 0 for the mean, -inf and +inf for the worst and best outcome
 
     Examples
     --------

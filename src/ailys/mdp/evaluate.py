@@ -303,6 +303,11 @@ def moments(mdp: TabularMDP, policy: Any) -> tuple[np.ndarray, np.ndarray]:
     The variance is centred at the value: ``Var_h(s) = E[(r + g m_{h+1} - m_h)^2 + g^2 Var_{h+1}]``, which loses no
     digits to a large mean.
 
+    Parameters
+    ----------
+    mdp : model with a horizon or a discount
+    policy : actions (S,) or (H, S), or probabilities of actions (S, A) or (H, S, A)
+
     Examples
     --------
     >>> coin = TabularMDP.from_outcomes([[[(0.5, 0, 1), (0.5, 0, 0)]]], horizon=4)

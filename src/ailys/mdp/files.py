@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..core.files import atomic_write
+from ..core.validation import read_archive, read_array
 from .model import TabularMDP
 
 __all__ = ["load_mdp", "read_policy", "save_mdp", "save_policy"]
@@ -42,6 +42,11 @@ def load_mdp(source: str | Path, *, horizon: int | None = None, discount: float 
 
     The CSV has the columns s, a, s_next, p, r; states and actions are whole numbers from 0, rows of one (s, a) need not
     be neighbours, the first state is 0. ``horizon`` and ``discount`` replace those of the source.
+
+    Raises
+    ------
+    FileNotFoundError : there is no such file
+    ValueError : the source is not a model; the sentence names the file, and the line or the state that is wrong
 
     Examples
     --------
@@ -93,11 +98,11 @@ def _from_csv(path: Path, horizon: int | None, discount: float) -> TabularMDP:
                 except (TypeError, ValueError) as fault:
                     raise ValueError(f"{path}: line {line}: expected whole s, a, s_next and numbers p, r") from fault
                 if min(s, a, n) < 0:
-                    raise ValueError(f"{path}: line {line}: states and actions are numbered from 0")
+                    raise ValueError(f"{path}: line {line}: states and actions are numbered from 0; got {min(s, a, n)}")
     except (UnicodeDecodeError, csv.Error) as fault:
         raise ValueError(f"{path}: not a CSV file ({fault})") from fault
     if not rows:
-        raise ValueError(f"{path}: no transitions")
+        raise ValueError(f"{path}: no transitions; expected lines {','.join(_COLUMNS)}")
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     state, action, after, prob, reward = columns
     n_states, n_actions = int(max(state.max(), after.max())) + 1, int(action.max()) + 1
@@ -118,11 +123,7 @@ def _from_csv(path: Path, horizon: int | None, discount: float) -> TabularMDP:
 
 
 def _from_npz(path: Path, horizon: int | None, discount: float | None) -> TabularMDP:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as fault:
-        raise ValueError(f"{path}: not a NumPy archive, or cut short ({fault})") from fault
+    arrays = read_archive(path)
     missing = [name for name in ("indptr", "next_state", "prob", "reward") if name not in arrays]
     if missing:
         raise ValueError(f"{path}: the array {missing[0]!r} is missing; expected {', '.join(_ARRAYS)}")
@@ -158,6 +159,4 @@ def save_policy(policy: np.ndarray, path: str | Path) -> Path:
 
 def read_policy(path: str | Path) -> np.ndarray:
     """A table of actions or of probabilities from a ``.npy`` file."""
-    from ..core.validation import read_array
-
     return read_array(path)

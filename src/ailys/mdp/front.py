@@ -2,7 +2,7 @@
 
 For a policy let ``K(beta) = log E exp(beta G) = beta V(beta)``: it is convex with ``K'' <= Lambda^2 / 4``, Lambda being the
 range of the return. Between two parameters of one sign, the value that any policy loses against the best one is
-at most what it loses at the two ends, plus ``Lambda^2 (sqrt|b1| - sqrt|b0|)^2 / 8`` (docs/mdp, the front). So optimal
+at most what it loses at the two ends, plus ``Lambda^2 (sqrt|b1| - sqrt|b0|)^2 / 8`` (docs, mdp, section 'The front'). So optimal
 policies at nodes that are equally spaced in ``sqrt|beta|`` serve the whole interval, and few of them are needed.
 Source: Marthe, Bounan, Garivier and Vernade, *Efficient risk-sensitive planning via entropic risk measures*, 2025.
 """
@@ -33,7 +33,14 @@ _ROUNDING = 1e-9  # a value above the best one by more than this, relative, is n
 
 
 class Segment(NamedTuple):
-    """A policy (H, S) and the interval on which it is within ``certificate`` of the best one."""
+    """A policy (H, S) and the interval on which it is within ``certificate`` of the best one.
+
+    Examples
+    --------
+    >>> mdp = TabularMDP.from_outcomes([[[(1, 0, 0.2)], [(0.5, 0, 1.0), (0.5, 0, -0.5)]]], horizon=1)
+    >>> [(round(s.beta_lo, 3), round(s.beta_hi, 3), s.policy.tolist()) for s in entrm_front(mdp, -1, 0, epsilon=0).segments]
+    [(-1.0, -0.178, [[0]]), (-0.178, 0.0, [[1]])]
+    """
 
     beta_lo: float
     beta_hi: float
@@ -92,7 +99,10 @@ class OptimalityFront(Answer):
             f"{self.certificate:.3g} of the largest entropic risk of any policy, up to rounding"
         )
         values = {"beta_min": self.beta_min, "beta_max": self.beta_max, "lambda": self.lambda_}
-        return Guarantee("error-bound", text, self.certificate, values, source="docs/mdp: the front")
+        source = "docs, mdp, section 'The front'"
+        return Guarantee(
+            "error-bound", text, self.certificate, values, assumptions=("the model is the true one",), source=source
+        )
 
     def facts(self) -> Mapping[str, Any]:
         """Size of the front and its segments."""
@@ -103,7 +113,7 @@ class OptimalityFront(Answer):
             "solves": self.n_solves,
             "epsilon": self.epsilon,
             "certificate": self.certificate,
-            "range of the return": self.lambda_,
+            "range_of_the_return": self.lambda_,
         }
         facts["segments"] = [self._record(k) for k in range(self.n_policies)]
         return facts
@@ -202,7 +212,9 @@ def entrm_front(
     if beta_min > beta_max:
         raise ValueError(f"beta_min must not exceed beta_max; got {beta_min:g} > {beta_max:g}")
     if mdp.horizon is None or mdp.discount < 1:
-        raise ValueError("the front is computed for models with a horizon and without discount")
+        raise ValueError(
+            "the front is computed for models with a horizon and without discount; build the model with horizon= and discount=1"
+        )
     if s0 is not None:
         mdp = mdp.replace(initial=s0)
     reach = return_reach(mdp)

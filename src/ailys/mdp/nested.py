@@ -46,8 +46,8 @@ class NestedSolution(Answer):
         true = self.distribution.functional(self.risk, self.parameter)
         return {
             "risk": f"nested {self.risk} at {self.parameter:g}",
-            "nested value": self.start_value,
-            f"{self.risk} of the return": true,
+            "nested_value": self.start_value,
+            f"{self.risk}_of_the_return": true,
             "mean": self.distribution.mean,
         }
 
@@ -77,7 +77,9 @@ def nested(mdp: TabularMDP, risk: str = "cvar", parameter: float = 0.1, horizon:
     if horizon is not None:
         mdp = mdp.replace(horizon=horizon)
     if mdp.horizon is None or mdp.discount < 1:
-        raise ValueError("nested risks are planned for models with a horizon and without discount")
+        raise ValueError(
+            "nested risks are planned for models with a horizon and without discount; build the model with horizon= and discount=1"
+        )
     H, S, A = mdp.horizon, mdp.n_states, mdp.n_actions
     reward, value = mdp.reward, np.zeros(S)
     policy = np.zeros((H, S), policy_dtype(A))

@@ -237,14 +237,14 @@ class ReturnDistribution(Answer):
     @property
     def guarantee(self) -> Guarantee:
         """How far the law is from the true one."""
-        page = "docs/mdp: return distributions"
+        page, true = "docs, mdp, section 'Return distributions'", ("the model is the true one",)
         if self.exact:
-            return Guarantee("exact", "the law is exact up to rounding", 0.0, source=page)
+            return Guarantee("exact", "the law is exact up to rounding", 0.0, assumptions=true, source=page)
         statement = f"Wasserstein-1 distance to the true law at most {self.w1_error:.4g}"
         if self.lower is not None:
             statement += "; two laws enclose it, so quantiles and probabilities have two-sided bounds"
         values = {"w1_error": self.w1_error, "a_priori": self.a_priori}
-        return Guarantee("error-bound", statement, self.w1_error, values, source=page)
+        return Guarantee("error-bound", statement, self.w1_error, values, true, page)
 
     def facts(self) -> Mapping[str, Any]:
         """Mean, spread and lower tail."""

@@ -76,8 +76,9 @@ class RiskSolution(Answer):
             text = f"the policy reaches at least {self.lower:.6g}, and no policy more than {self.upper:.6g} ({name})"
         values = {"lower": self.lower, "upper": self.upper}
         return Guarantee(
-            "optimal" if exact else "error-bound", text, max(0.0, self.gap), values, source="docs/mdp: tail risks"
-        )
+            "optimal" if exact else "error-bound", text, max(0.0, self.gap), values,
+            assumptions=("the model is the true one",), source="docs, mdp, section 'Tails'",
+        )  # fmt: skip
 
     def facts(self) -> Mapping[str, Any]:
         """The value, its bounds, and the law's first numbers."""
@@ -104,6 +105,15 @@ def optimize_evar(mdp: TabularMDP, alpha: float, tol: float = 1e-6) -> RiskSolut
     The two suprema (policies, beta) commute, so the best entropic risks suffice. Branch and bound over beta: on a cell
     the value is below ``V*(b1) + log(1/alpha) / b0``, and, by the curvature bound of the front, below
     ``(chord + log(1/alpha) - Lambda^2 (beta - b0)(b1 - beta) / 8) / beta``.
+
+    Parameters
+    ----------
+    alpha : level in (0, 1]; 1 is the mean
+    tol : allowed loss of the value, in units of reward
+
+    Returns
+    -------
+    RiskSolution : ``beta`` is the risk parameter that belongs to the level
 
     Examples
     --------
@@ -234,7 +244,19 @@ def optimize_var(
     front: OptimalityFront | None = None,
     step: float | None = None,
 ) -> RiskSolution:
-    """A policy for the lower quantile of the return, ``inf {x: P(G <= x) >= alpha}``; parameters as in `optimize_cvar`."""
+    """A policy for the lower quantile of the return, ``inf {x: P(G <= x) >= alpha}``.
+
+    Parameters
+    ----------
+    alpha : level in (0, 1]
+    method, front, step : as in `optimize_cvar`
+
+    Examples
+    --------
+    >>> mdp = TabularMDP.from_outcomes([[[(1, 0, 0.2)], [(0.5, 0, 1.0), (0.5, 0, -0.5)]]], horizon=2)
+    >>> optimize_var(mdp, 0.25, "exact").value, optimize_var(mdp, 0.5, "exact").value
+    (0.4, 0.5)
+    """
     return _optimize(mdp, "VaR", check_level(alpha), method, front, step)
 
 
@@ -246,7 +268,12 @@ def optimize_threshold(
     front: OptimalityFront | None = None,
     step: float | None = None,
 ) -> RiskSolution:
-    """A policy for the probability that the return reaches ``x``, ``P(G >= x)``; parameters as in `optimize_cvar`.
+    """A policy for the probability that the return reaches ``x``, ``P(G >= x)``.
+
+    Parameters
+    ----------
+    x : return to reach
+    method, front, step : as in `optimize_cvar`
 
     Examples
     --------
@@ -261,7 +288,9 @@ def optimize_threshold(
 
 def _with_horizon(mdp: TabularMDP) -> None:
     if mdp.horizon is None or mdp.discount < 1:
-        raise ValueError("tail risks are optimised for models with a horizon and without discount")
+        raise ValueError(
+            "tail risks are optimised for models with a horizon and without discount; build the model with horizon= and discount=1"
+        )
 
 
 def _optimize(

@@ -28,7 +28,7 @@ __all__ = ["Solution", "expected_rewards", "solve"]
 
 TIE = 1e-11  # actions whose values differ by less, relative to 1 + their size, are equal
 _TIE = 1e-12  # the same in the backups of an endless process, which carry errors on
-_PAGE = "docs/mdp: planning for the mean"
+_PAGE = "docs, mdp, section 'Planning for the mean'"
 _SWEEPS, _LONG = 20, 400  # sweeps of evaluation between two backups; more once the policy has settled
 _EPS = float(np.finfo(float).eps)
 
@@ -62,13 +62,16 @@ class Solution(Answer):
             f"the values are within {self.bound:.3g} of the optimal ones in every state, "
             f"those of the policy within {self.policy_loss:.3g}"
         )
-        source = "Puterman 1994, section 6.6" if self.horizon is None else _PAGE
-        return Guarantee("error-bound", text, self.bound, {"policy_loss": self.policy_loss}, source=source)
+        source = f"Puterman 1994, section 6.6; {_PAGE}" if self.horizon is None else _PAGE
+        values = {"policy_loss": self.policy_loss}
+        return Guarantee(
+            "error-bound", text, self.bound, values, assumptions=("the model is the true one",), source=source
+        )
 
     def facts(self) -> Mapping[str, Any]:
         """Value at the start and its certificate."""
         return {
-            "value at the start": self.start_value,
+            "value_at_the_start": self.start_value,
             "states": len(self.value),
             "bound": self.bound,
             "policy_loss": self.policy_loss,

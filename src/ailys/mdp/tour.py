@@ -73,7 +73,7 @@ def cliff(rng: np.random.Generator) -> Exhibit:
             f"at beta = {beta:g} this policy has an entropic risk of {low:.4f}, and no policy more than {high:.4f}",
             high - low,
             {"beta": beta, "lower": low, "upper": high},
-            source="docs/mdp: the front",
+            source="docs, mdp, section 'The front'",
         )
         frames.append(Frame(f"{beta:g}", svg, numbers, _REMARKS[beta], proved))
     data = (

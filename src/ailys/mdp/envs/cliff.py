@@ -13,7 +13,6 @@ from .base import TableEnv, number, whole
 __all__ = ["Cliff"]
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
-ARROWS = "↑→↓←"
 _DOWN = 2
 _MODES = ("uniform", "perp", "down")
 _TILE = 24  # pixels

@@ -173,13 +173,13 @@ class BPIUCRL(ModelLearner):
         proof = Guarantee(
             "delta-correct",
             f"the policy is within {within:.4g} of the best average return, with probability at least {1 - self.delta:g} over the episodes",
-            level=within,
+            level=1 - self.delta,
             values={"epsilon": within, "delta": self.delta, "gap": gap, "lower": low, "upper": high, "episodes": self.n_episodes_},
             assumptions=(
                 "a finite decision process", same, f"rewards in [{self._rewards[0]:g}, {self._rewards[1]:g}]",
                 f"at most {self._most} different outcomes of an action in a state", *start,
             ),
-            source="docs/mdp-learning: the balls; after Kaufmann et al. 2021",
+            source="after Kaufmann et al. 2021; docs, mdp-learning, section 'What is guaranteed'",
         )  # fmt: skip
         history = np.array(self._history).reshape(-1, 3)
         return LearningResult(

@@ -86,7 +86,7 @@ class UCBVI(ModelLearner):
                 level=upper,
                 values={"delta": self.delta, "upper": upper, "episodes": self.n_episodes_},
                 assumptions=self._assumptions(),
-                source="Azar, Osband, Munos 2017 for the method; docs/mdp-learning: the bonus",
+                source="Azar, Osband, Munos 2017 for the method; docs, mdp-learning, section 'What is guaranteed'",
             )
         history = np.array(self._history).reshape(-1, 3)
         return LearningResult(
