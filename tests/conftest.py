@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # one thread: the sizes here are small, and the machine may be shared
@@ -10,3 +11,17 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 settings.register_profile("ailys", deadline=None, max_examples=40, derandomize=True, print_blob=True)
 settings.load_profile("ailys")
+
+
+@pytest.fixture
+def ailys(capsys):
+    """The command line in this process: the words in, the exit code and what was printed out."""
+    from ailys.cli import main
+
+    def call(*words):
+        with pytest.raises(SystemExit) as stopped:
+            main([*words])
+        out, err = capsys.readouterr()
+        return stopped.value.code, out, err
+
+    return call

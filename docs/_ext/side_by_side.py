@@ -64,13 +64,12 @@ def overview(all_cells: list[Cell]) -> str:
     for system, work in dict.fromkeys((c.system, c.work) for c in all_cells):
         group = [c for c in all_cells if (c.system, c.work) == (system, work)]
         gains = sorted(g for g in (c.gain() for c in group) if g is not None)
-        peers = sorted({n for c in group for n in c.times if not is_ours(n) and n != DENSE})
-        if gains:
-            span = [ratio(gains[0], 1), ratio(median(gains), 1), ratio(gains[-1], 1), str(sum(g < 1 for g in gains))]
-        else:
-            span = ["-"] * 4
-        rows.append([f"{system}, {work}", str(len(group)), ", ".join(peers) or "-", *span])
-    return markdown(["work", "cases", "peers", "least", "median", "most", "cases slower"], rows)
+        if not gains:
+            continue
+        peers = dict.fromkeys(n.partition(",")[0] for c in group for n in c.times if not is_ours(n) and n != DENSE)
+        span = [ratio(gains[0], 1), ratio(median(gains), 1), ratio(gains[-1], 1), str(sum(g < 1 for g in gains))]
+        rows.append([f"{system}, {work}", str(len(gains)), *span, " <br> ".join(peers)])
+    return markdown(["work", "cases", "least", "median", "most", "slower in", "peers"], rows)
 
 
 def slower(all_cells: list[Cell]) -> str:

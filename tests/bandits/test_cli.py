@@ -6,16 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
 from ailys.bandits.state import lock
-from ailys.cli import main
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(ailys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     rows = [(a, int(rng.random() < (0.2 if a == "old" else 0.6))) for a in rng.choice(["new", "old"], 300)]
@@ -29,13 +29,7 @@ def run(capsys, tmp_path, monkeypatch):
         "def f(x):\n    return 1 - (x - 0.3) ** 2\n\ndef nan(x):\n    return float('nan')\n"
     )
 
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            main(["bandits", *arguments])
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
-
-    return call
+    return partial(ailys, "bandits")
 
 
 def test_every_verb_answers(run, tmp_path):

@@ -38,7 +38,7 @@ def test_every_answer_draws_itself(tmp_path):
         ax = answer.plot()
         ax.figure.savefig(tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 2000
-    bars = agent.result().plot(agent.oracle())
+    bars = agent.result().plot(weights=agent.oracle())
     assert len(bars.patches) == 6
     heights = [bar.get_height() for bar in bars.patches]
     assert sum(heights[:3]) == pytest.approx(1)

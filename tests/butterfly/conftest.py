@@ -40,3 +40,8 @@ def chains(draw, max_depth=4, max_split=3, copies=True):
 
 
 seeds = st.integers(0, 2**32 - 1)
+
+
+def gaussian(rng, shape, complex_entries=False):
+    A = rng.standard_normal(shape)
+    return A + 1j * rng.standard_normal(shape) if complex_entries else A

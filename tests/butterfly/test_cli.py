@@ -1,16 +1,15 @@
 """The verbs as a newcomer types them, on good files and on wrong ones."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import scipy.linalg
 
-from ailys.cli import main
-
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(ailys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     np.save("A.npy", scipy.linalg.dft(32))
@@ -22,13 +21,7 @@ def run(capsys, tmp_path, monkeypatch):
     np.save("words.npy", np.array([["a"]]))
     (tmp_path / "text.npy").write_text("1,2\n3,4\n")
 
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            main(["butterfly", *arguments])
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
-
-    return call
+    return partial(ailys, "butterfly")
 
 
 def test_factorize_apply_and_show(run, tmp_path):

@@ -1,16 +1,15 @@
 """The verbs as a newcomer types them, on good files and on wrong ones."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ailys.cli import main
-
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(ailys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     names = ["encoder.0.dense", "encoder.1.dense", "encoder.1.norm", "pooler", "embeddings.word"]
@@ -19,13 +18,7 @@ def run(capsys, tmp_path, monkeypatch):
     save_file(tensors, tmp_path / "weights.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
 
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            main(["compression", *arguments])
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
-
-    return call
+    return partial(ailys, "compression")
 
 
 def test_compress_and_report(run, tmp_path):

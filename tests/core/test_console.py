@@ -1,8 +1,10 @@
 """What reaches the terminal."""
 
+from pathlib import Path
+
 import pytest
 
-from ailys.core.console import check_jobs, warn
+from ailys.core.console import check_jobs, warn, where
 
 
 def test_a_remark_is_one_line_without_commands_to_the_terminal(capsys):
@@ -23,3 +25,8 @@ def test_numbers_of_workers_that_are_none_are_refused(jobs):
     with pytest.raises(ValueError, match="--jobs must be"):
         check_jobs(jobs)
     assert check_jobs(-1) == -1
+
+
+def test_files_are_named_where_there_are_any():
+    assert where() == {}
+    assert where(written=Path("a.npy"), drawn=Path("b.svg")) == {"written": "a.npy", "drawn": "b.svg"}

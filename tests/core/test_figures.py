@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from matplotlib.figure import Figure
 
-from ailys.core.figures import new_axes, save_figure, style, to_svg
+from ailys.core.figures import draw_figure, figure_target, new_axes, save_figure, style, to_svg
 
 
 def drawing():
@@ -54,8 +54,13 @@ def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path):
 
 
 def test_the_kind_of_a_figure_is_checked_before_the_work(tmp_path):
-    from ailys.core.figures import figure_target
-
     with pytest.raises(ValueError, match="cannot draw a docx file"):
         figure_target(tmp_path / "a.docx")
     assert figure_target(tmp_path / "a.svg") == tmp_path / "a.svg"
+
+
+def test_a_figure_is_drawn_only_where_one_is_asked_for(tmp_path):
+    assert figure_target(None) is None
+    draw_figure(None, lambda: pytest.fail("drawn for nobody"))
+    draw_figure(tmp_path / "f.png", lambda: new_axes(None))
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")

@@ -1,18 +1,18 @@
 """The verbs as a newcomer types them, on good files and on wrong ones."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from ailys.butterfly import butterfly
-from ailys.cli import main
 
 from .conftest import projected
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(ailys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     np.save("X.npy", rng.standard_normal(12))
@@ -26,13 +26,7 @@ def run(capsys, tmp_path, monkeypatch):
     butterfly(rng.standard_normal((16, 16)), "monarch").save(tmp_path / "F.safetensors")
     (tmp_path / "text.npz").write_text("hello")
 
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            main(["quantization", *arguments])
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
-
-    return call
+    return partial(ailys, "quantization")
 
 
 def test_rank_one_tells_error_and_writes_vectors(run, tmp_path):

@@ -28,7 +28,7 @@ from .trialdata import TrialData, read_trials
 
 __all__ = ["ABTestResult", "ab_test", "check_alternative", "hypothesis"]
 
-_SOURCE = "Documentation of bandits, section 'A/B tests' (label e-process and Ville's inequality)"
+_SOURCE = "docs, bandits, section 'A/B tests' (label e-process and Ville's inequality)"
 
 
 @dataclass(frozen=True)

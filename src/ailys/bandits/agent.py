@@ -71,6 +71,15 @@ class Agent(ABC):
     rng : generator or seed for ties and posterior samples
     log : path of a CSV file to which every ask and tell is appended
     parameters : what the subclass was built with, as JSON can hold it
+
+    Examples
+    --------
+    >>> from ailys.bandits import UCB
+    >>> agent = UCB(["old", "new"], rng=0)
+    >>> for outcome in (0, 1, 1):
+    ...     agent.tell(agent.ask(), outcome)
+    >>> agent.recommend().n_samples
+    3
     """
 
     _fresh_first: ClassVar[bool] = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Refused, SeedOption, check_jobs, progress, show
+from ..core.console import Force, Jobs, Json, Plot, Refused, SeedOption, check_jobs, progress, show, where
 from .cli_trial import trial_app
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ app.add_typer(trial_app, name="trial", help="A trial over weeks: assign, record,
 
 _MOST, _MOST_RUNS = 1_000_000_000, 10_000_000  # draws and requests, and runs: what is above was mistyped
 
-Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the result (.png, .svg, .pdf).")]
 Means = Annotated[str, typer.Option("--means", help="Means of the arms, separated by commas.")]
 FamilyOption = Annotated[
     str, typer.Option("--family", help="bernoulli, gaussian(sigma), poisson, exponential, bounded(low,high).")
@@ -63,15 +62,16 @@ def abtest(
     as_json: Json = False,
 ) -> None:
     """Test whether the arms of an experiment differ, however often you look."""
+    from ..core.figures import draw_figure, figure_target
     from . import ab_test
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     result = ab_test(
         file, arm, outcome, propensity=_number_or_name(propensity), alpha=alpha, alternative=alternative, order=time, control=control,
         skip_missing=skip_missing,
     )  # fmt: skip
-    _draw(target, result.plot)
-    show(result, as_json)
+    draw_figure(target, result.plot)
+    show(result, as_json, **where(drawn=target))
 
 
 @app.command()
@@ -100,24 +100,25 @@ def simulate(
     horizon: Annotated[int, typer.Option("--horizon", max=_MOST, help="Draws of a run.")] = 10_000,
     replicates: Annotated[int, typer.Option("--replicates", max=_MOST_RUNS, help="Runs of each policy.")] = 200,
     family: FamilyOption = "bernoulli",
-    jobs: Annotated[int, typer.Option("--jobs", help="Workers, as in joblib.")] = 1,
+    jobs: Jobs = 1,
     seed: SeedOption = 0,
     plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Regret of policies on a problem with known means."""
+    from ..core.figures import draw_figure, figure_target
     from . import simulate as run_simulation
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     factories = {name: _regret_policy(name, horizon) for name in policy}
     with progress(silent=as_json) as display:
         display.add_task(f"{replicates} runs of {horizon} draws", total=None)
         result = run_simulation(
             factories, _numbers(means, "--means"), horizon, replicates, family=family, rng=seed, n_jobs=check_jobs(jobs)
         )
-    _draw(target, result.plot)
-    show(result, as_json)
+    draw_figure(target, result.plot)
+    show(result, as_json, **where(drawn=target))
 
 
 @app.command()
@@ -136,16 +137,17 @@ def identify(
         int, typer.Option("--max-steps", max=_MOST, help="Draws after which a run is given up.")
     ] = 1_000_000,
     family: FamilyOption = "bernoulli",
-    jobs: Annotated[int, typer.Option("--jobs", help="Workers, as in joblib.")] = 1,
+    jobs: Jobs = 1,
     seed: SeedOption = 0,
     plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """How many draws strategies need to name the best arm, against the lower bound of all strategies."""
+    from ..core.figures import draw_figure, figure_target
     from . import simulate_identification
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     factories = {name: _identification_policy(name) for name in policy or ["d-tracking"]}
     with progress(silent=as_json) as display:
         display.add_task(f"{replicates} runs", total=None)
@@ -153,8 +155,8 @@ def identify(
             factories, _numbers(means, "--means"), delta, epsilon, replicates, max_steps, family=family, threshold=threshold,
             rng=seed, n_jobs=check_jobs(jobs),
         )  # fmt: skip
-    _draw(target, result.plot)
-    show(result, as_json)
+    draw_figure(target, result.plot)
+    show(result, as_json, **where(drawn=target))
     if (result.answers < 0).any():
         lost = int((result.answers < 0).sum())
         raise Refused(f"{lost} runs had no answer within {max_steps} draws; raise --max-steps, --epsilon or --delta")
@@ -171,14 +173,15 @@ def complexity(
     as_json: Json = False,
 ) -> None:
     """Characteristic time, oracle weights, and the least number of draws of any strategy."""
+    from ..core.figures import draw_figure, figure_target
     from . import oracle_weights
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     answer = oracle_weights(_numbers(means, "--means"), family, epsilon)
     least = answer.lower_bound(delta)
-    _draw(target, answer.plot)
+    draw_figure(target, answer.plot)
     bound = "draws_at_least" if answer.n_right == 1 else "draws_at_least_asymptotically"
-    show(answer, as_json, **{f"{bound}_at_delta_{delta:g}": least})
+    show(answer, as_json, **{f"{bound}_at_delta_{delta:g}": least}, **where(drawn=target))
 
 
 @app.command()
@@ -199,10 +202,11 @@ def discover(
     as_json: Json = False,
 ) -> None:
     """Look for dangerous double outages of the IEEE 118-bus power grid (in Python: any experts of yours)."""
+    from ..core.figures import draw_figure, figure_target
     from . import discover as run_discovery
     from .powergrid import ieee118
 
-    path = _target(plot, force)
+    path = figure_target(plot, overwrite=force)
     grid = ieee118(margin)
     with progress(silent=as_json) as display:
         display.add_task(f"up to {budget} requests", total=None)
@@ -216,8 +220,8 @@ def discover(
             rule=rule,
             rng=seed,
         )
-    _draw(path, result.plot)
-    show(result, as_json)
+    draw_figure(path, result.plot)
+    show(result, as_json, **where(drawn=path))
     if result.target_met is False:
         raise Refused(f"{budget} requests were not enough for a missing mass of {target:g}; raise --budget")
 
@@ -239,6 +243,7 @@ def graph(
     import numpy as np
 
     from ..core.console import print_json, show_table
+    from ..core.figures import draw_figure, figure_target
     from ..core.validation import read_array
     from . import characteristic_time, sample_lower_bound, spectral_characteristic_time
     from . import smoothness as rough
@@ -250,7 +255,7 @@ def graph(
         raise ValueError(
             f"--sigma must be a positive number, not so small or large that its square vanishes or overflows; got {sigma:g}"
         )
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     W, mu = read_array(weights), read_array(means)
     energy = rough(mu, W) if mu.ndim == 1 and mu.shape[:1] == W.shape[:1] else 0.0
     lower, upper, proportions = spectral_characteristic_time(
@@ -265,11 +270,8 @@ def graph(
         "T_without_the_graph": characteristic_time(mu, f"gaussian({sigma})"),
         "weights": proportions,
     }
-    if target is not None:
-        from ..core.figures import save_figure, style
-
-        with style():
-            save_figure(plot_graph(W, mu, proportions).figure, target)  # type: ignore[arg-type]
+    facts |= where(drawn=target)
+    draw_figure(target, lambda: plot_graph(W, mu, proportions))
     if as_json:
         print_json(facts)
     else:
@@ -293,9 +295,11 @@ def maximize(
     as_json: Json = False,
 ) -> None:
     """Maximise a Python function of which only values are known."""
+    from ..core.figures import draw_figure, figure_target
+    from ..core.validation import load_function
     from . import maximize as run_search
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     pairs = [_numbers(side, "--bounds") for side in bounds]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"--bounds must be written as 0,1; got {' '.join(bounds)}")
@@ -303,27 +307,13 @@ def maximize(
     with progress(silent=as_json) as display:
         display.add_task("evaluating", total=None)
         result = run_search(
-            _load(function), box, method, budget=budget, epsilon=epsilon, delta=delta, lipschitz=lipschitz,
+            load_function(function), box, method, budget=budget, epsilon=epsilon, delta=delta, lipschitz=lipschitz,
             noise=_number_or_name(noise),
         )  # fmt: skip
-    _draw(target, result.plot)
-    show(result, as_json)
+    draw_figure(target, result.plot)
+    show(result, as_json, **where(drawn=target))
     if result.settled is False:
         raise Refused(f"{budget} evaluations were not enough for epsilon = {epsilon:g}; raise --budget")
-
-
-def _target(plot: Path | None, force: bool) -> Path | None:
-    from ..core.figures import figure_target
-
-    return figure_target(plot, overwrite=force) if plot else None
-
-
-def _draw(target: Path | None, draw: Callable[[], Any]) -> None:
-    if target is not None:
-        from ..core.figures import save_figure, style
-
-        with style():
-            save_figure(draw().figure, target)
 
 
 def _numbers(text: str, option: str) -> list[float]:
@@ -374,31 +364,3 @@ def _named(name: str, known: dict[str, Any]) -> Callable[..., Any]:
             + (f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}")
         )
     return known[name]  # type: ignore[no-any-return]
-
-
-def _load(text: str) -> Callable[..., float]:
-    import importlib
-    import os
-    import sys
-
-    module, separator, name = text.partition(":")
-    if not separator or not module or not name:
-        raise ValueError(f"the function must be written as module:name; got {text!r}")
-    sys.path.insert(0, os.getcwd())
-    try:
-        loaded = importlib.import_module(module)
-    except (Exception, SystemExit) as fault:  # whatever the module of the user does
-        raise ValueError(f"cannot import {module!r}: {type(fault).__name__}: {fault}") from None
-    finally:
-        sys.path.pop(0)
-    function = getattr(loaded, name, None)
-    if not callable(function):
-        raise ValueError(f"{module!r} has no function {name!r}")
-
-    def guarded(x: Any) -> float:
-        try:
-            return function(x)  # type: ignore[no-any-return]
-        except (Exception, SystemExit) as fault:
-            raise ValueError(f"{text} failed at {x}: {type(fault).__name__}: {fault}") from None
-
-    return guarded

@@ -18,7 +18,6 @@ import numpy as np
 
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
-from ._divergence_kernels import kl as _kl
 from ._weights_kernels import map_oracle, pair_cost
 from .families import Family, as_family
 
@@ -150,6 +149,10 @@ def _objective(means: np.ndarray, weights: np.ndarray, best: int, eps: float, fa
 def characteristic_time(means: Any, family: Family | str = "bernoulli", epsilon: float = 0.0) -> Any:
     """``T*(mu)``: the expected number of draws per unit of ``kl(delta, 1 - delta)``; infinite for tied best arms.
 
+    Parameters
+    ----------
+    means, family, epsilon : as in `oracle_weights`
+
     Examples
     --------
     >>> round(characteristic_time([1.0, 0.85, 0.8, 0.7], "gaussian", epsilon=0.1), 6)
@@ -160,6 +163,11 @@ def characteristic_time(means: Any, family: Family | str = "bernoulli", epsilon:
 
 def sample_lower_bound(time: Any, delta: float) -> Any:
     """``T* kl(delta, 1 - delta)``.
+
+    Parameters
+    ----------
+    time : characteristic time ``T*``, a number or an array
+    delta : probability of a wrong answer, strictly between 0 and 1
 
     Examples
     --------
@@ -187,8 +195,3 @@ def check_epsilon(epsilon: float, family: Family) -> float:
     if epsilon > 0 and family.code == 0 and epsilon >= family.scale:
         raise ValueError(f"epsilon must be smaller than the range of the means, {family.scale:g}; got {epsilon!r}")
     return float(epsilon)
-
-
-def binary_divergence(p: float, q: float) -> float:
-    """Bernoulli divergence of two floats."""
-    return float(_kl(p, q, 0, 1.0))

@@ -153,7 +153,7 @@ class DiscoveryResult(Answer):
             level=worst,
             values={"delta": self.delta},
             assumptions=("items of an expert are drawn independently from one law",),
-            source="Bubeck, Ernst, Garivier 2013 (concentration), documentation of bandits, section 'Discovery' (all times)",
+            source="Bubeck, Ernst, Garivier 2013 (concentration); docs, bandits, section 'Discovery' (all times)",
         )
 
     def plot(self, ax: Any = None) -> Any:
@@ -244,9 +244,14 @@ def _least_certain(agent: GoodUCB, choice: int, delta: float, target: float) -> 
 def macroscopic_discoveries(shares: Sequence[float] | np.ndarray, t: float, rule: str = "oracle") -> float:
     """Found items per size of a support, at time ``t`` in units of that size, in the limit of large supports.
 
-    ``shares``: interesting fraction of the support of each expert (uniform laws on disjoint supports of equal size). The oracle
-    brings all missing masses down together: ``sum (q_i - x)_+`` with ``sum ln+(q_i / x) = t``; asking in turn finds
+    Experts have uniform laws on disjoint supports of equal size. The oracle brings all missing masses down together: ``sum (q_i - x)_+`` with ``sum ln+(q_i / x) = t``; asking in turn finds
     ``sum q_i (1 - exp(-t / K))``.
+
+    Parameters
+    ----------
+    shares : (K,) interesting fraction of the support of each expert, in [0, 1]
+    t : requests, in units of the size of a support
+    rule : "oracle" or "uniform"
 
     Examples
     --------

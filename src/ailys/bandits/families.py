@@ -141,7 +141,13 @@ class Family:
 
 
 def as_family(family: Family | str) -> Family:
-    """The family given, or the one a short text names: ``"bernoulli"``, ``"gaussian(0.5)"``, ``"bounded(0, 10)"``."""
+    """The family given, or the one a short text names: ``"bernoulli"``, ``"gaussian(0.5)"``, ``"bounded(0, 10)"``.
+
+    Examples
+    --------
+    >>> as_family("gaussian(0.5)").sigma
+    0.5
+    """
     if isinstance(family, Family):
         return family
     match = re.fullmatch(r"\s*([a-z]+)\s*(?:\(([^)]*)\))?\s*", str(family).lower())
@@ -167,6 +173,11 @@ def kl_divergence(p: Any, q: Any, family: Family | str = "bernoulli") -> Any:
     """Divergence ``d(p, q)`` between the members of means p and q, in nats; broadcasts.
 
     Never computed from logarithms of ratios: for p = .3 and q = p + 1e-8 those lose a quarter of the value.
+
+    Parameters
+    ----------
+    p, q : means, numbers or arrays that broadcast
+    family : reward family, or its name as "gaussian(0.5)"
 
     Examples
     --------
@@ -195,6 +206,12 @@ def _bound(p: Any, level: Any, family: Family | str, upper: bool) -> Any:
 def kl_upper(p: Any, level: Any, family: Family | str = "bernoulli") -> Any:
     """Upper index: the largest q with ``d(p, q) <= level``; broadcasts.
 
+    Parameters
+    ----------
+    p : means, numbers or arrays
+    level : divergence allowed, in nats; >= 0
+    family : reward family, or its name as "gaussian(0.5)"
+
     Examples
     --------
     >>> round(float(kl_upper(0.0, 0.1)), 6), round(float(kl_upper(0.5, 0.1)), 6)
@@ -205,6 +222,12 @@ def kl_upper(p: Any, level: Any, family: Family | str = "bernoulli") -> Any:
 
 def kl_lower(p: Any, level: Any, family: Family | str = "bernoulli") -> Any:
     """Lower index: the smallest q with ``d(p, q) <= level``; broadcasts.
+
+    Parameters
+    ----------
+    p : means, numbers or arrays
+    level : divergence allowed, in nats; >= 0
+    family : reward family, or its name as "gaussian(0.5)"
 
     Examples
     --------
@@ -252,6 +275,11 @@ def lai_robbins(means: Sequence[float] | np.ndarray, family: Family | str = "ber
     """The constant ``c = sum (mu* - mu_a) / d(mu_a, mu*)`` of Lai and Robbins (1985).
 
     No uniformly good policy has a regret below ``(1 + o(1)) c ln T``. Infinite divergences contribute nothing.
+
+    Parameters
+    ----------
+    means : (K,) means of the arms, in the units of the rewards
+    family : reward family, or its name as "gaussian(0.5)"
 
     Examples
     --------

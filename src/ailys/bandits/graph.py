@@ -36,6 +36,10 @@ def check_weights(W: Any) -> np.ndarray:
 def laplacian(W: Any) -> np.ndarray:
     """``L = D - W``.
 
+    Parameters
+    ----------
+    W : (N, N) symmetric weights >= 0, or a NetworkX graph
+
     Examples
     --------
     >>> laplacian([[0, 2], [2, 0]]).tolist()
@@ -47,6 +51,11 @@ def laplacian(W: Any) -> np.ndarray:
 
 def smoothness(mu: Any, W: Any) -> float:
     """``mu' L mu = 1/2 sum_ab w_ab (mu_a - mu_b)^2``: small when similar arms have similar means.
+
+    Parameters
+    ----------
+    mu : (N,) means of the nodes
+    W : (N, N) symmetric weights >= 0, or a NetworkX graph
 
     Examples
     --------

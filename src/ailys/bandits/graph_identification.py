@@ -89,6 +89,14 @@ def _root(energy: Any, R: float, n: int) -> np.ndarray:
 def best_responses(mu: Any, W: Any, R: float, weights: Any, sigma: float = 1.0) -> np.ndarray:
     """Evidence per draw against each node, ``min 1/2 sum w_b (mu_b - lambda_b)^2 / sigma^2``; infinite at the best node.
 
+    Parameters
+    ----------
+    mu : (N,) means of the nodes
+    W : (N, N) symmetric weights >= 0, or a NetworkX graph
+    R : bound of ``lambda' L lambda``
+    weights : (N,) proportions of draws, >= 0 and not all 0
+    sigma : scale of the noise
+
     Examples
     --------
     >>> import numpy as np
@@ -311,7 +319,7 @@ class SpectralTaS(Agent):
                     f"independent Gaussian noise of scale {self.family.sigma:g}",
                     IN_ORDER,
                 ),
-                source="Documentation of bandits, section 'Graph bandits'",
+                source="docs, bandits, section 'Graph bandits'",
             )
         confidence = None if proof is None else 1 - self.delta
         return Recommendation(

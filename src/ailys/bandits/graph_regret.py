@@ -207,7 +207,7 @@ class SpectralUCB(_SpectralAgent):
                 f"noise is sub-Gaussian with scale {self.noise:g}",
                 IN_ORDER,
             ),
-            source="Valko et al. 2014, Lemma 4; documentation of bandits, section 'Graph bandits'",
+            source="Valko et al. 2014, Lemma 4; docs, bandits, section 'Graph bandits'",
         )
 
 
@@ -304,7 +304,7 @@ class SpectralEliminator(_SpectralAgent):
                 f"noise is sub-Gaussian with scale {self.noise:g}",
                 "every draw of a phase is told before the next phase",
             ),
-            source="Documentation of bandits, section 'Graph bandits'",
+            source="docs, bandits, section 'Graph bandits'",
         )
 
     def _extra(self) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class IdentificationReport(Answer):
         """delta-correctness, once stopped by a proved threshold."""
         return self.proof
 
-    def plot(self, weights: OracleWeights | None = None, ax: Any = None) -> Any:
+    def plot(self, ax: Any = None, *, weights: OracleWeights | None = None) -> Any:
         """Proportions of draws against the oracle's weights at the means observed."""
         from .plots import plot_proportions
 
@@ -111,6 +111,16 @@ class IdentificationAgent(Agent):
     threshold : see `glr_threshold`; None takes the cheapest that is proved for the family
     rng : generator or seed
     log : path of a CSV file to which every ask and tell is appended
+
+    Examples
+    --------
+    >>> from ailys.bandits import DTracking
+    >>> agent = DTracking(2, delta=0.1, rng=0)
+    >>> while not agent.should_stop:
+    ...     arm = agent.ask()
+    ...     agent.tell(arm, arm == 1)  # the second arm always succeeds, the first never
+    >>> agent.recommend().action, agent.recommend().confidence
+    (1, 0.9)
     """
 
     rule: ClassVar[int]

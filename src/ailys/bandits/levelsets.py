@@ -27,6 +27,12 @@ Arms = int | Sequence[Any]
 def level_set_time(means: Any, theta: float, family: Family | str = "bernoulli") -> tuple[float, np.ndarray]:
     """Characteristic time ``sum 1 / d(mu_a, theta)`` of the level set, and the best proportions of draws.
 
+    Parameters
+    ----------
+    means : (K,) means of the arms, in the units of the rewards
+    theta : the level, none of the means
+    family : reward family, or its name as "gaussian(0.5)"
+
     Examples
     --------
     >>> time, weights = level_set_time([0.3, 0.45, 0.6, 0.52], 0.5)
@@ -40,6 +46,12 @@ def level_set_time(means: Any, theta: float, family: Family | str = "bernoulli")
 
 def minimum_test_time(means: Any, theta: float, family: Family | str = "bernoulli") -> float:
     """Characteristic time of the question whether the smallest mean is below ``theta``.
+
+    Parameters
+    ----------
+    means : (K,) means of the arms, in the units of the rewards
+    theta : the level, none of the means
+    family : reward family, or its name as "gaussian(0.5)"
 
     Examples
     --------

@@ -65,7 +65,7 @@ class OptimizeResult(Answer):
         """The certified gap, if the method has one."""
         return self.proof
 
-    def plot(self, f: Callable[[Any], float] | None = None, ax: Any = None) -> Any:
+    def plot(self, ax: Any = None, *, f: Callable[[Any], float] | None = None) -> Any:
         """Evaluations and upper bounds of the leaves (one dimension), or the cells (two)."""
         from .plots import plot_optimization
 
@@ -103,7 +103,21 @@ class Objective:
 
 
 def as_objective(f: Callable[..., float], bounds: Any, *, minimize: bool = False, rng: Seed = None) -> Objective:
-    """The same black box for other libraries: bounds, a call that counts itself, ``minimize=True`` for minimisers."""
+    """The same black box for other libraries: bounds, a call that counts itself, ``minimize=True`` for minimisers.
+
+    Parameters
+    ----------
+    f : function of a point, and of a generator if ``rng`` is given
+    bounds : (low, high), or a list of them
+    minimize : change the sign of the values
+    rng : generator or seed handed to ``f``
+
+    Examples
+    --------
+    >>> box = as_objective(lambda x: -abs(x - 0.25), (0, 1))
+    >>> box(0.5), box.n_calls
+    (-0.25, 1)
+    """
     return Objective(f, bounds, minimize, rng)
 
 

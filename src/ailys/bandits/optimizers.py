@@ -35,6 +35,16 @@ class Optimizer(ABC):
     ----------
     bounds : (low, high), or a list of such pairs; with a single pair points are numbers, otherwise arrays (D,)
     arity : parts into which a cell is split; odd, so that the middle part keeps the centre of its parent
+
+    Examples
+    --------
+    >>> from ailys.bandits import SOO
+    >>> search = SOO((0, 1))
+    >>> for _ in range(9):
+    ...     point = search.ask()
+    ...     search.tell(1 - abs(point - 0.5))
+    >>> search.t
+    9
     """
 
     def __init__(self, bounds: Any, arity: int = 3) -> None:
@@ -243,7 +253,7 @@ class DOO(_Deterministic):
             f"no point of the box is better than the one found by more than {gap:.4g}",
             level=gap,
             assumptions=(f"the function is {known}", "its values are exact"),
-            source="Munos 2011 (DOO); documentation of bandits, section 'Black boxes'",
+            source="Munos 2011 (DOO); docs, bandits, section 'Black boxes'",
         )
 
 

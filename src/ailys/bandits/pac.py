@@ -155,5 +155,5 @@ class PACOptimizer(Optimizer):
             level=gap,
             values={"delta": self.delta, "epsilon": self.epsilon},
             assumptions=(f"the mean is {self.lipschitz:g}-Lipschitz", f"independent {noise}"),
-            source="Documentation of bandits, section 'Black boxes'",
+            source="docs, bandits, section 'Black boxes'",
         )

@@ -66,7 +66,7 @@ class ABTestPlan(Answer):
             f"its sizes are simulated on {self.n_replicates} runs",
             level=self.alpha,
             assumptions=("trials are assigned by a fair coin",),
-            source="Documentation of bandits, section 'A/B tests'",
+            source="docs, bandits, section 'A/B tests'",
         )
 
 

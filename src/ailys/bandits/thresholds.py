@@ -18,7 +18,7 @@ from .families import Family, as_family
 __all__ = ["glr_statistic", "glr_threshold"]
 
 SOURCES = {
-    "mixture": "Mixture martingales and Ville's inequality, documentation of bandits, section 'Stopping'",
+    "mixture": "Mixture martingales and Ville's inequality; docs, bandits, section 'Stopping'",
     "kaufmann-koolen-gaussian": "Kaufmann and Koolen 2021, Theorem 10 and Corollary 10",
     "kaufmann-koolen": "Kaufmann and Koolen 2021, Theorem 7",
     "garivier-kaufmann": "Garivier and Kaufmann 2016, Theorem 10",

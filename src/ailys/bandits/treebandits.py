@@ -17,7 +17,18 @@ __all__ = ["HCT", "HOO", "POO"]
 
 
 class _TreeBandit:
-    """Base: arrays of the kernels, one sample at a time. Values are meant to have noise in an interval of length ``scale``."""
+    """Base: arrays of the kernels, one sample at a time. Values are meant to have noise in an interval of length ``scale``.
+
+    Examples
+    --------
+    >>> from ailys.bandits import HCT
+    >>> search = HCT((0, 1))
+    >>> for _ in range(20):
+    ...     point = search.ask()
+    ...     search.tell(1 - abs(point - 0.5))
+    >>> search.t
+    20
+    """
 
     def __init__(
         self, bounds: Any, nu: float, rho: float, width: float, horizon: float, depth: float, arity: int, kind: float
@@ -144,6 +155,15 @@ class POO:
     """Parallel optimistic optimisation: HOO with several rho, in turn; the best average wins (Grill, Valko, Munos 2015).
 
     ``rho_i = rho_max^(2 M / (2 i + 1))``, i = 0 .. M - 1, with ``M = ceil(D / 2 ln(n / ln n))``, ``D = ln K / ln(1 / rho_max)``.
+
+    Examples
+    --------
+    >>> search = POO((0, 1), budget=40)
+    >>> for _ in range(40):
+    ...     point = search.ask()
+    ...     search.tell(1 - abs(point - 0.5))
+    >>> search.t
+    40
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.console import Force, Json, Out, Refused, print_json, progress, show, show_table
+from ..core.console import Force, Json, Out, Plot, Refused, print_json, progress, show, show_table, where
 
 _MOST_CHAINS = 20_000  # more are not listed: nobody reads them
 
@@ -33,10 +33,10 @@ def factorize(
     as_json: Json = False,
 ) -> None:
     """Approximate a matrix and print the error, its lower bound and the guarantee."""
-    from ..core.validation import read_array, writable_target
+    from ..core.validation import read_array, result_target
     from . import butterfly
 
-    target = writable_target(_with_suffix(out, ".safetensors"), overwrite=force) if out else None
+    target = result_target(out, ".safetensors", overwrite=force) if out else None
     A = read_array(matrix)
     candidates = [_permutation(word) for word in perm.split(",")] if perm else None
     if A.ndim != 2:
@@ -49,7 +49,7 @@ def factorize(
         display.advance(task)
     if target is not None:
         answer.save(target)
-    show(answer, as_json, **({"written": str(target)} if target else {}))
+    show(answer, as_json, **where(written=target))
 
 
 @app.command()
@@ -65,10 +65,10 @@ def apply(
     import numpy as np
 
     from ..core.files import atomic_write
-    from ..core.validation import read_array, writable_target
+    from ..core.validation import read_array, result_target
     from . import ButterflyFactorization
 
-    target = writable_target(_with_suffix(out, ".npy"), overwrite=force)
+    target = result_target(out, ".npy", overwrite=force)
     fact = ButterflyFactorization.load(factorization)
     x = read_array(vectors)
     operator = fact.operator().H if adjoint else fact.operator()
@@ -101,7 +101,7 @@ def chains(
     """List the architectures of a shape within a budget, or the best ones for a matrix."""
     from itertools import islice
 
-    from ..core.figures import figure_target, save_figure
+    from ..core.figures import draw_figure, figure_target
     from ..core.validation import read_array
     from . import enumerate_chains, pareto_chains
 
@@ -109,7 +109,7 @@ def chains(
     if not 0 < budget < float("inf"):
         raise ValueError(f"--budget must be positive: a fraction up to 1, or a number of parameters; got {budget:g}")
     max_params = int(budget * rows * cols) if budget <= 1 else int(budget)
-    target = figure_target(plot, overwrite=force) if plot else None
+    target = figure_target(plot, overwrite=force)
     if plot and matrix is None:
         raise ValueError("--plot needs --matrix: without a matrix there is no error to draw")
     if matrix is None:
@@ -134,12 +134,11 @@ def chains(
             for c, n, e in zip(best.chains, best.n_params, best.relative_errors, strict=True)
         ]
         title = f"error against size: {len(records)} of {best.n_candidates} chains are on the front"
-        if target is not None:
-            save_figure(best.plot().figure, target)  # type: ignore[arg-type]
+        draw_figure(target, best.plot)
     if as_json:
         guarantee = best.guarantee if best is not None else None
         report = {"max_params": max_params, "chains": records, "guarantee": guarantee.to_dict() if guarantee else None}
-        print_json(report)
+        print_json({**report, **where(drawn=target)})
         return
     shown = records[:limit] if best is None else records[-limit:]
     show_table(title, list(records[0]), [list(record.values()) for record in shown])
@@ -147,12 +146,14 @@ def chains(
         print(f"({len(records) - limit} more: --limit {len(records)})")
     if best is not None and best.guarantee is not None:
         print(f"guarantee  {best.guarantee}")
+    if target is not None:
+        print(f"drawn      {target}")
 
 
 @app.command(name="show")
 def show_file(
     factorization: Annotated[Path, typer.Argument(help="Factorization written by 'factorize --out'.")],
-    plot: Annotated[Path | None, typer.Option(help="Draw the supports and the certificate (.png, .svg, .pdf).")] = None,
+    plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -161,11 +162,11 @@ def show_file(
     from . import ButterflyFactorization
     from .plots import plot_overview
 
-    target = figure_target(plot, overwrite=force) if plot else None
+    target = figure_target(plot, overwrite=force)
     fact = ButterflyFactorization.load(factorization)
     if target is not None:
         save_figure(plot_overview(fact), target)
-    show(fact, as_json, **({"drawn": str(target)} if target else {}))
+    show(fact, as_json, **where(drawn=target))
 
 
 def _permutation(word: str) -> object:
@@ -184,14 +185,3 @@ def _shape(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
         raise ValueError(f"the shape must be written as 384x1536; got {text!r}")
     return int(parts[0]), int(parts[1])
-
-
-def _with_suffix(path: Path, suffix: str) -> Path:
-    """The path with the suffix that its content has, where the user gave none."""
-    if not path.name:
-        raise ValueError("--out needs the name of a file")
-    if path.suffix == "":
-        return path.with_suffix(suffix)
-    if path.suffix != suffix:
-        raise ValueError(f"{path}: the result is a {suffix} file; give a name that ends in {suffix}")
-    return path

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.files import atomic_write, parse_json
+from ..core.files import atomic_write, check_version, parse_json, read_tensors
 from .architecture import Chain
 from .factorization import ButterflyFactorization
 from .operator import checked_frame
@@ -54,22 +54,10 @@ def save(answer: ButterflyFactorization, path: Path) -> Path:
 
 def load(path: Path) -> ButterflyFactorization:
     """Read a factorization; a file that is not one gets a sentence that names it."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(_FORMAT)
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if text else {}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as fault:
-        raise ValueError(f"{path}: not a safetensors file, or cut short ({fault})") from fault
-    if text is None:
-        raise ValueError(f"{path}: a safetensors file, but not a butterfly factorization (no {_FORMAT!r} metadata)")
+    tensors, text = read_tensors(path, _FORMAT, "butterfly factorization")
     try:
         record: dict[str, Any] = parse_json(text)
-        if record["version"] > _VERSION:
-            raise ValueError(f"written by a newer version of ailys (format {record['version']}); update ailys")
+        check_version(record, _VERSION)
         dtype = record["dtype"]
         chain = Chain(record["chain"])
         factors = tuple(_as_stored(tensors[f"factor.{i}"], dtype) for i in range(len(chain)))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.console import Force, Json, Refused, print_json, progress, show, show_table
+from ..core.console import Force, Json, Plot, Refused, print_json, progress, show, show_table, where
 
 app = typer.Typer(no_args_is_help=True, help="Trained networks made smaller, with the error of every layer.")
 
@@ -37,7 +37,7 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Replace 2-D weights of a network by butterfly factors and print the error of each layer."""
-    from ..core.validation import writable_target
+    from ..core.validation import result_target
     from .files import compress_file
     from .plan import BudgetTooSmall, check_goal
     from .report import table_rows
@@ -46,7 +46,7 @@ def compress(
     if budget is not None and 1 < budget < 100:
         raise ValueError(f"--budget is a fraction up to 1, or a number of weights; {budget:g} weights is no network")
     check_goal(size, max_error, allocate)
-    target = writable_target(out, overwrite=force)
+    target = result_target(out, ".safetensors", overwrite=force)
     with progress(silent=as_json) as display:
         task = display.add_task("reading", total=None)
         try:
@@ -64,30 +64,27 @@ def compress(
             raise Refused(str(fault)) from None
     if not as_json:
         show_table(None, *table_rows(result.layers))
-    show(result, as_json, written=str(target))
+    show(result, as_json, **where(written=target))
 
 
 @app.command()
 def report(
     network: Annotated[Path, typer.Argument(help="File written by 'compress' or by save_compressed.")],
-    plot: Annotated[Path | None, typer.Option(help="Draw error and size of each layer (.png, .svg, .pdf).")] = None,
+    plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Print what a compressed network holds: layers, errors, sizes."""
-    from ..core.figures import figure_target, save_figure, style
+    from ..core.figures import draw_figure, figure_target
     from .files import read_compressed
+    from .plots import plot_layers
     from .report import table_rows
 
-    target = figure_target(plot, overwrite=force) if plot else None
+    target = figure_target(plot, overwrite=force)
     result = read_compressed(network)
-    if target is not None:
-        from .plots import plot_layers
-
-        with style():
-            save_figure(plot_layers(result.layers).figure, target)  # type: ignore[arg-type]
+    draw_figure(target, lambda: plot_layers(result.layers))
     if as_json:
-        print_json({**result.to_dict(), **({"drawn": str(target)} if target else {})})
+        print_json({**result.to_dict(), **where(drawn=target)})
         return
     show_table(None, *table_rows(result.layers))
-    show(result, False, **({"drawn": str(target)} if target else {}))
+    show(result, False, **where(drawn=target))

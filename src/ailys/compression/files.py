@@ -13,11 +13,12 @@ import numpy as np
 
 from ..butterfly.architecture import Chain
 from ..core.answer import Answer
+from ..core.files import open_tensors
 from ..core.guarantee import Guarantee
 from .balance import balanced
 from .plan import Layer, make_plan
 from .report import LayerReport, total_guarantee
-from .storage import Record, names_like, opened, read_record, write_record
+from .storage import Record, names_like, read_record, write_record
 
 __all__ = ["CompressedFile", "compress_file", "read_compressed"]
 
@@ -93,7 +94,7 @@ def compress_file(
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":
         raise ValueError(f"{target}: the result is a .safetensors file; give a name that ends so")
-    with opened(source) as file:
+    with open_tensors(source) as file:
         metadata = file.metadata() or {}
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         shapes = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
@@ -125,7 +126,7 @@ def read_compressed(path: str | Path) -> CompressedFile:
     """What a file written by `save_compressed` or `compress_file` says of its layers."""
     path = Path(path)
     record, names = read_record(path)
-    with opened(path) as file:
+    with open_tensors(path) as file:
         after = sum(int(np.prod(file.get_slice(name).get_shape())) for name in names)
     saved = sum(layer.params_before - layer.params_after for layer in record.layers)
     layers = record.layers or tuple(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..butterfly.architecture import Chain
-from ..core.files import atomic_write, parse_json
+from ..core.files import atomic_write, check_version, open_tensors, parse_json
 from .report import LayerReport
 
 __all__ = ["Record", "load_compressed", "read_record", "save_compressed", "write_record"]
@@ -48,14 +48,13 @@ class Record:
 def read_record(path: str | Path) -> tuple[Record, list[str]]:
     """The record of a compressed network and the names of its tensors; other files get a sentence that names them."""
     path = Path(path)
-    with opened(path) as file:
+    with open_tensors(path) as file:
         text, names = (file.metadata() or {}).get(_FORMAT), list(file.keys())
     if text is None:
         raise ValueError(f"{path}: a safetensors file, but not a compressed network (no {_FORMAT!r} metadata)")
     try:
         content = parse_json(text)
-        if content["version"] > _VERSION:
-            raise ValueError(f"{path}: written by a newer version of ailys (format {content['version']}); update ailys")
+        check_version(content, _VERSION, f"{path}: ")
         modules = {
             str(name): {**m, "kind": str(m["kind"]), "chain": Chain(m["chain"]), "perm": bool(m["perm"])}
             for name, m in content["modules"].items()
@@ -66,18 +65,6 @@ def read_record(path: str | Path) -> tuple[Record, list[str]]:
         if str(fault).startswith(str(path)):
             raise
         raise ValueError(f"{path}: the metadata of the compressed network is damaged ({fault})") from fault
-
-
-def opened(path: Path, framework: str = "numpy") -> Any:
-    """An open safetensors file; other files get a sentence."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        return safe_open(path, framework=framework)
-    except (SafetensorError, OSError, ValueError) as fault:
-        raise ValueError(f"{path}: not a safetensors file, or cut short ({fault})") from fault
 
 
 def write_record(
@@ -101,6 +88,18 @@ def save_compressed(model: Any, path: str | Path, *, layers: Iterable[LayerRepor
     model : `torch.nn.Module`
     path : a .safetensors file; an existing one is replaced, at once or not at all
     layers : the reports of a `CompressionResult`, kept in the metadata
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, torch
+    >>> from ailys.compression import compress, load_compressed, save_compressed
+    >>> network = torch.nn.Sequential(torch.nn.Linear(64, 64))
+    >>> small = compress(network, budget=0.5).model
+    >>> path = save_compressed(small, pathlib.Path(tempfile.mkdtemp()) / "small.safetensors")
+    >>> again = load_compressed(path, torch.nn.Sequential(torch.nn.Linear(64, 64)))
+    >>> x = torch.ones(3, 64)
+    >>> bool((again(x) == small(x)).all())
+    True
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -140,7 +139,7 @@ def load_compressed(path: str | Path, model: Any) -> Any:
 
     path = Path(path)
     record, _ = read_record(path)
-    with opened(path, "pt") as file:
+    with open_tensors(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     for name, entry in record.modules.items():
         for i, pattern in enumerate(entry["chain"] if entry["kind"] != "quantized" else ()):

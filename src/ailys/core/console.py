@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 __all__ = [
     "Exit",
     "Force",
+    "Jobs",
     "Json",
     "Out",
+    "Plot",
     "Refused",
     "SeedOption",
-    "print_json",
     "check_jobs",
+    "print_json",
     "progress",
     "show",
     "show_table",
     "warn",
+    "where",
 ]
 
 
@@ -53,6 +56,8 @@ class Refused(Exception):
 # the options that mean the same in every command
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Where to write the result.")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the result (.png, .svg, .pdf).")]
+Jobs = Annotated[int, typer.Option("--jobs", help="Workers, as in joblib; -1 for all cores.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the random numbers.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the result if it exists.")]
 
@@ -68,6 +73,11 @@ def show(answer: Answer, as_json: bool, **more: Any) -> None:
     from rich.markup import escape
 
     _console().print(f"[bold]guarantee[/]  {escape(str(guarantee)) if guarantee else 'none is proved'}")
+
+
+def where(*, written: Path | None = None, drawn: Path | None = None) -> dict[str, str]:
+    """What a command says of the files that it wrote."""
+    return {name: str(path) for name, path in (("written", written), ("drawn", drawn)) if path is not None}
 
 
 def check_jobs(jobs: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["KINDS", "PALETTE", "figure_target", "new_axes", "save_figure", "style", "to_svg"]
+__all__ = ["KINDS", "PALETTE", "draw_figure", "figure_target", "new_axes", "save_figure", "style", "to_svg"]
 
 KINDS = ("png", "svg", "pdf", "eps", "jpg", "webp")  # what a figure can be written as
 
@@ -77,8 +77,17 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return path
 
 
-def figure_target(path: str | Path, *, overwrite: bool = False) -> Path:
+def draw_figure(target: Path | None, plot: Callable[[], Any]) -> None:
+    """Write the figure of the axes that ``plot`` returns, in the style of the package, if a target is given."""
+    if target is not None:
+        with style():
+            save_figure(plot().figure, target)
+
+
+def figure_target(path: str | Path | None, *, overwrite: bool = False) -> Path | None:
     """The path, if a figure may be written there: asked before the work, so that nothing is written if it may not."""
+    if path is None:
+        return None
     _kind(path)
     return writable_target(path, overwrite=overwrite)
 

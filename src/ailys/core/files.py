@@ -1,4 +1,4 @@
-"""Writing files so that nothing already there is lost, whatever happens in between."""
+"""Files: written so that nothing already there is lost, read so that damage is a sentence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_write", "parse_json", "write_text"]
+__all__ = ["atomic_write", "check_version", "open_tensors", "parse_json", "read_tensors", "write_text"]
 
 
 @contextmanager
@@ -68,6 +68,45 @@ def parse_json(text: str, depth: int = 64) -> Any:
         elif character in "]}":
             level -= 1
     return json.loads(text)
+
+
+@contextmanager
+def open_tensors(path: str | Path, framework: str = "numpy") -> Iterator[Any]:
+    """An open safetensors file; another file, or one found damaged while it is read, gets a sentence that names it."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework=framework) as file:
+            yield file
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as fault:
+        # the last three: types of entries that NumPy does not have
+        raise ValueError(f"{path}: not a safetensors file, or cut short ({fault})") from fault
+
+
+def read_tensors(path: str | Path, kind: str, what: str) -> tuple[dict[str, Any], str]:
+    """The tensors of a safetensors file and the text that its metadata hold under ``kind``.
+
+    Parameters
+    ----------
+    path : the file
+    kind : the name in the metadata, such as ``"ailys.butterfly"``
+    what : what the file should be, for the sentence about one that is not
+    """
+    with open_tensors(path) as file:
+        text = (file.metadata() or {}).get(kind)
+        tensors = {name: file.get_tensor(name) for name in file.keys()} if text else {}  # noqa: SIM118
+    if text is None:
+        raise ValueError(f"{path}: a safetensors file, but not a {what} (no {kind!r} metadata)")
+    return tensors, text
+
+
+def check_version(record: Any, newest: int, where: str = "") -> None:
+    """Refuse a record of a format that came after this version of the package."""
+    if record["version"] > newest:
+        raise ValueError(f"{where}written by a newer version of ailys (format {record['version']}); update ailys")
 
 
 def _umask() -> int:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Out, print_json, progress, show, show_table
-
-if TYPE_CHECKING:
-    import numpy as np
+from ..core.console import Force, Json, Out, Plot, print_json, progress, show, show_table, where
 
 app = typer.Typer(no_args_is_help=True, help="Factors in few bits: rescaled before they are rounded.")
 
@@ -18,7 +15,6 @@ Bits = Annotated[str, typer.Option("--bits", help="Significant bits, or a format
 Factors = Annotated[
     Path, typer.Argument(help="Factors: an .npz of 4-D arrays in order, or a file of 'butterfly factorize --out'.")
 ]
-Plot = Annotated[Path | None, typer.Option(help="Draw a figure (.png, .svg, .pdf).")]
 
 
 @app.command(name="rank-one")
@@ -38,15 +34,15 @@ def rank_one(
     """The best rounding of x y^H; --out writes an .npz with x_hat, y_hat and scale."""
     import numpy as np
 
-    from ..core.figures import figure_target, save_figure
+    from ..core.figures import draw_figure, figure_target
     from ..core.files import atomic_write
-    from ..core.validation import read_array, writable_target
+    from ..core.validation import read_array, result_target
     from . import quantize_rank_one
     from .formats import as_format
     from .scaling import SearchTooLong
 
-    target = writable_target(_with_suffix(out, ".npz"), overwrite=force) if out else None
-    figure = figure_target(plot, overwrite=force) if plot else None
+    target = result_target(out, ".npz", overwrite=force) if out else None
+    figure = figure_target(plot, overwrite=force)
     method = "sampled" if sampled else "exact"
     with progress(silent=as_json) as display:
         display.add_task("comparing roundings", total=None)
@@ -55,12 +51,11 @@ def rank_one(
             answer = quantize_rank_one(*given, as_format(bits, "--bits"), free_scale=free_scale, method=method)
         except SearchTooLong as fault:
             raise ValueError(f"{fault.what}; take fewer --bits, or {fault.advice or 'pass --sampled'}") from None
-    if figure is not None:  # first: an answer that cannot be drawn leaves nothing behind
-        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
+    draw_figure(figure, answer.plot)  # first: an answer that cannot be drawn leaves nothing behind
     if target is not None:
         with atomic_write(target) as temporary, temporary.open("wb") as file:
             np.savez(file, x_hat=answer.x_hat, y_hat=answer.y_hat, scale=answer.scale)
-    show(answer, as_json, **_written(target, figure))
+    show(answer, as_json, **where(written=target, drawn=figure))
 
 
 @app.command()
@@ -78,22 +73,21 @@ def chain(
     as_json: Json = False,
 ) -> None:
     """Round the factors of a product, and write them packed (.safetensors)."""
-    from ..core.figures import figure_target, save_figure
-    from ..core.validation import writable_target
+    from ..core.figures import draw_figure, figure_target
+    from ..core.validation import result_target
     from . import quantize_chain
     from .formats import as_format
 
-    target = writable_target(_with_suffix(out, ".safetensors"), overwrite=force) if out else None
-    figure = figure_target(plot, overwrite=force) if plot else None
+    target = result_target(out, ".safetensors", overwrite=force) if out else None
+    figure = figure_target(plot, overwrite=force)
     given = _read_factors(factors)
     with progress(silent=as_json) as display:
         display.add_task("rounding", total=None)
         answer = quantize_chain(given, as_format(bits, "--bits"), method=method, beam=beam, scale=not no_scale)
-    if figure is not None:  # first: an answer that cannot be drawn leaves nothing behind
-        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
+    draw_figure(figure, answer.plot)  # first: an answer that cannot be drawn leaves nothing behind
     if target is not None:
         answer.save(target)
-    more: dict[str, Any] = _written(target, figure)
+    more: dict[str, Any] = where(written=target, drawn=figure)
     if target is not None:
         more["bytes_on_disk"] = target.stat().st_size
     show(answer, as_json, **more)
@@ -111,23 +105,22 @@ def curve(
     as_json: Json = False,
 ) -> None:
     """Error against bits for several methods, and the bits that they save."""
-    from ..core.figures import figure_target, save_figure
+    from ..core.figures import draw_figure, figure_target
     from . import precision_bits_curve
 
     ts = _range(bits)
-    figure = figure_target(plot, overwrite=force) if plot else None
+    figure = figure_target(plot, overwrite=force)
     given = _read_factors(factors)
     with progress(silent=as_json) as display:
         display.add_task("rounding", total=None)
         answer = precision_bits_curve(given, ts, [word.strip() for word in methods.split(",") if word.strip()])
-    if figure is not None:
-        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
+    draw_figure(figure, answer.plot)
     if as_json:
-        print_json({**answer.to_dict(), **_written(None, figure)})
+        print_json({**answer.to_dict(), **where(drawn=figure)})
         return
     rows = [[t, *(answer.errors[name][i] for name in answer.errors)] for i, t in enumerate(answer.ts)]
     show_table("relative error by significant bits", ["t", *answer.errors], rows)
-    show(answer, False, **_written(None, figure))
+    show(answer, False, **where(drawn=figure))
 
 
 @app.command()
@@ -138,41 +131,27 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Print what a file of quantized factors holds."""
-    from ..core.figures import figure_target, save_figure
+    from ..core.figures import draw_figure, figure_target
     from . import QuantizedChain
 
-    figure = figure_target(plot, overwrite=force) if plot else None
+    figure = figure_target(plot, overwrite=force)
     answer = QuantizedChain.load(quantized)
-    if figure is not None:
-        save_figure(answer.plot().figure, figure)  # type: ignore[arg-type]
+    draw_figure(figure, answer.plot)
     size = quantized.stat().st_size
     codes = ", ".join(f"{code.width}" for code in answer.codes)
-    show(answer, as_json, bits_of_an_entry=codes, bytes_on_disk=size, **_written(None, figure))
-
-
-def _written(target: Path | None, figure: Path | None) -> dict[str, str]:
-    found = {"written": target, "drawn": figure}
-    return {name: str(path) for name, path in found.items() if path is not None}
+    show(answer, as_json, bits_of_an_entry=codes, bytes_on_disk=size, **where(drawn=figure))
 
 
 def _read_factors(path: Path) -> Any:
     """Factors in an .npz (in the order of the archive), in a .npy (one factor), or a saved factorization."""
-    import numpy as np
-
     from ..butterfly import ButterflyFactorization
-    from ..core.validation import read_array
+    from ..core.validation import read_archive, read_array
 
     if path.suffix == ".safetensors":
         return ButterflyFactorization.load(path)
     if path.suffix != ".npz":
         return [read_array(path)]
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays: list[np.ndarray] = [archive[name] for name in archive.files]
-    except Exception as fault:  # zipfile, zlib and NumPy each have errors of their own
-        raise ValueError(f"{path}: not a NumPy .npz archive of numbers, or cut short ({fault})") from fault
+    arrays = list(read_archive(path).values())
     if not arrays:
         raise ValueError(f"{path}: the archive is empty; expected the factors, one array each (numpy.savez)")
     return arrays
@@ -190,14 +169,3 @@ def _range(text: str) -> list[int]:
     if not 1 <= numbers[0] <= numbers[1] <= 53:
         raise ValueError(f"--bits must go upwards from 1 to 53 at most; got {text!r}")
     return list(range(numbers[0], numbers[1] + 1))
-
-
-def _with_suffix(path: Path, suffix: str) -> Path:
-    """The path with the suffix that its content has, where the user gave none."""
-    if not path.name:
-        raise ValueError("--out needs the name of a file")
-    if path.suffix == "":
-        return path.with_suffix(suffix)
-    if path.suffix != suffix:
-        raise ValueError(f"{path}: the result is a {suffix} file; give a name that ends in {suffix}")
-    return path

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import __version__
 from ..butterfly import Chain
-from ..core.files import atomic_write, parse_json
+from ..core.files import atomic_write, check_version, parse_json, read_tensors
 from .chain import METHODS
 from .formats import Codebook, Format, IntFormat, format_from_dict
 from .packing import Code, pack, packed_size, unpack
@@ -87,10 +87,20 @@ def _checksum(tensors: dict[str, Array], record: dict[str, Any]) -> int:
 
 
 def unpack_chain(tensors: dict[str, Array], record: dict[str, Any]) -> QuantizedChain:
-    """The chain that `pack_chain` described; ValueError if the two do not fit together."""
+    """The chain that `pack_chain` described.
+
+    Parameters
+    ----------
+    tensors : ``packed`` (uint8), and ``perm`` if there is one
+    record : what `pack_chain` returned with them, also after a journey through JSON
+
+    Raises
+    ------
+    ValueError
+        If the two do not fit together, or the record is of a newer version.
+    """
     try:
-        if record["version"] > _VERSION:
-            raise ValueError(f"written by a newer version of ailys (format {record['version']}); update ailys")
+        check_version(record, _VERSION)
         chain = Chain(record["chain"])
         is_complex = bool(record["complex"])
         stream, perm = np.asarray(tensors["packed"]), tensors.get("perm")
@@ -190,19 +200,7 @@ def save(answer: QuantizedChain, path: Path) -> Path:
 
 def load(path: Path) -> QuantizedChain:
     """Read a quantized chain; a file that is not one gets a sentence that names it."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(_FORMAT)
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if text else {}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as fault:
-        # the last three: types of entries that NumPy does not have
-        raise ValueError(f"{path}: not a safetensors file, or cut short ({fault})") from fault
-    if text is None:
-        raise ValueError(f"{path}: a safetensors file, but not a quantized chain (no {_FORMAT!r} metadata)")
+    tensors, text = read_tensors(path, _FORMAT, "quantized chain")
     try:
         return unpack_chain(tensors, parse_json(text))
     except (json.JSONDecodeError, RecursionError) as fault:
