@@ -28,6 +28,8 @@ def run(capsys, tmp_path, monkeypatch):
         "def good(data, n):\n    return np.sum(data) + rng.laplace(scale=1, size=n)\n"
         "def bad(data, n):\n    return np.sum(data) + rng.laplace(scale=0.5, size=n)\n"
         "def broken(data, n):\n    raise KeyError('x')\n"
+        "def warned(data, n):\n    import warnings\n    warnings.warn('of a library', RuntimeWarning)\n"
+        "    warnings.warn('for the user')\n    return good(data, n)\n"
     )
 
     def call(*arguments):
@@ -181,7 +183,32 @@ def test_an_audit_ends_with_exit_code_1_when_it_catches_a_leak(run, tmp_path):
     code, out, _ = run("audit", "mechanisms:bad", *arguments, "--plot", "a.png", "--json")
     assert code == 1
     assert json.loads(out)["verdict"] == "violation"
+    assert json.loads(out)["drawn"] == "a.png"
     assert (tmp_path / "a.png").exists()
+
+
+def test_of_the_warnings_only_those_for_the_user_are_shown(run):
+    arguments = ("--claimed-epsilon", "1", "--data", "1,1", "--neighbour", "1,0", "--samples", "20000")
+    code, _, err = run("audit", "mechanisms:warned", *arguments)
+    assert (code, err) == (0, "ailys: for the user\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("price", "bernoulli", "--n", "100", "--epsilon", "1"),
+        ("plan", "--m", "2", "--n", "100", *COMMON, "--epsilon", "1"),
+        ("ledger", "show", "L"),
+    ],
+)
+def test_verbs_say_where_the_figure_is_and_refuse_other_kinds(run, tmp_path, arguments):
+    Ledger(tmp_path / "L", epsilon=1)
+    code, out, _ = run(*arguments, "--plot", "f.svg", "--json")
+    assert (code, json.loads(out)["drawn"]) == (0, "f.svg")
+    assert "<svg" in (tmp_path / "f.svg").read_text()
+    code, out, err = run(*arguments, "--plot", "f.rgba")
+    assert (code, out) == (2, "")
+    assert "cannot draw" in err
 
 
 def test_a_figure_that_exists_is_refused_before_the_budget_is_touched(run, tmp_path):

@@ -171,7 +171,7 @@ def exact_epsilon(
     check_neighbours(neighbours)
     laws = {tuple(sorted(data)): np.asarray(law(data), dtype=float) for data in datasets}
     if not laws:
-        raise ValueError("datasets is empty")
+        raise ValueError("datasets is empty; give at least one data set")
     if len({p.shape for p in laws.values()}) > 1:
         raise ValueError("law must return probabilities of the same outputs for every data set")
     if any((p < 0).any() or not abs(p.sum() - 1) < 1e-6 for p in laws.values()):
@@ -196,7 +196,12 @@ def worst_pairs(statistic: str, *, width: float = 0.1) -> list[tuple[np.ndarray,
     """Neighbours (one record replaced) that show the loss of mechanisms for a statistic of values in [0, 1].
 
     For the median, {0, 0, w, 1} and {0, w, 1, 1}: all mass below w moves by one rank against all mass above it, which random
-    neighbours hardly ever show. Others: "count", "sum", "mean", "histogram".
+    neighbours hardly ever show.
+
+    Parameters
+    ----------
+    statistic : "median", "count", "sum", "mean" or "histogram"
+    width : w, the gap of the median's pair, in (0, 1)
 
     Examples
     --------

@@ -98,7 +98,7 @@ def fano_bound(
     if distances.min() < 0:
         raise ValueError("tv must lie in [0, 1]")
     if kl is None and epsilon is None and rho is None:
-        raise ValueError("without privacy the divergences kl are needed")
+        raise ValueError("without privacy the divergences are needed; pass kl=")
     information = np.full(distances.shape, math.inf) if kl is None else n * np.asarray(kl, dtype=float)
     if epsilon is not None:
         values, place = np.unique(distances, return_inverse=True)
@@ -122,7 +122,13 @@ def assouad_bound(
 ) -> float:
     """A lower bound of the risk over the 2^dimension corners of a cube, for a loss of at least 2 tau a wrong coordinate.
 
-    ``tv`` bounds the total variation between laws of neighbouring corners, the other parameters are those of `le_cam_bound`.
+    Parameters
+    ----------
+    n : records
+    tv : bound of the total variation between the laws of one record at neighbouring corners
+    dimension : of the cube
+    tau : half of the least loss of a wrong coordinate
+    epsilon, rho, delta, nonprivate : as in `le_cam_bound`
 
     Examples
     --------

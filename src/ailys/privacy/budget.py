@@ -242,6 +242,11 @@ def zcdp_to_dp(rho: float, delta: float) -> float:
     inf over alpha > 1 of rho alpha + ln(1 - 1/alpha) - ln(alpha delta) / (alpha - 1); any alpha gives a valid bound, so
     the numerical minimum is one. Source: Canonne, Kamath and Steinke 2020, Proposition 12.
 
+    Parameters
+    ----------
+    rho : loss of zCDP, finite and >= 0
+    delta : failure probability, in (0, 1)
+
     Examples
     --------
     >>> round(zcdp_to_dp(0.5, 1e-5), 5)

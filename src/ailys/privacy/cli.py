@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Refused, SeedOption, print_json, show, show_table, warn
+from ..core.console import Exit, Force, Json, Plot, Refused, SeedOption, print_json, show, show_table, where
+from ..core.figures import draw_figure, figure_target
+from ..core.validation import load_function
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,30 +38,24 @@ Person = Annotated[str | None, typer.Option("--person", help="Column that says w
 Missing = Annotated[str, typer.Option("--missing", help="error, drop, or value.")]
 MissingValue = Annotated[float | None, typer.Option("--missing-value", help="Public value of missing records.")]
 Confidence = Annotated[float, typer.Option("--confidence", help="Confidence of the intervals.")]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the result (.png, .svg, .pdf).")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the cost and what is left; read no data, spend nothing.")]
 
 
 @contextmanager
 def _border() -> Iterator[None]:
-    """Refusals get their exit code; warnings become lines of this program."""
+    """Refusals get their exit code; of the warnings only ours are shown."""
     import warnings
 
     from .ledger import BudgetExceeded
     from .release import ReleaseFailed
 
-    refusal = ""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of libraries may depend on the data
+        warnings.filterwarnings("default", category=UserWarning)
         try:
             yield
         except (BudgetExceeded, ReleaseFailed) as fault:
-            refusal = str(fault)
-        finally:
-            for message in dict.fromkeys(str(item.message) for item in caught if item.category is UserWarning):
-                warn(message)
-    if refusal:
-        raise Refused(refusal)
+            raise Refused(str(fault)) from None
 
 
 @app.command()
@@ -102,13 +98,13 @@ def plan(
     """Which method will find quantiles best, simulated on a public reference; uses no data."""
     from . import plan_quantiles
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     answer = plan_quantiles(
         *(m, n), bounds=bounds, resolution=resolution, neighbours=neighbours, epsilon=epsilon, rho=rho,
         contributions=contributions, rng=seed,
     )  # fmt: skip
-    _draw(target, answer.plot)
-    show(answer, as_json)
+    draw_figure(target, answer.plot)
+    show(answer, as_json, **where(drawn=target))
 
 
 @app.command()
@@ -144,7 +140,7 @@ def quantiles(
     from . import Column
     from . import quantiles as release
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     if dry_run:
         more = _quantile_plan(len(level), n_hint, bounds, resolution, neighbours, epsilon, rho, contributions)
         _rehearse(epsilon, rho, neighbours, contributions, ledger, as_json, more)
@@ -297,7 +293,7 @@ def histogram(
     from . import Column
     from . import histogram as release
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     if dry_run:
         _rehearse(epsilon, rho, neighbours, contributions, ledger, as_json)
         return
@@ -337,7 +333,7 @@ def density(
     from . import Column
     from . import density as release
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     if dry_run:
         _rehearse(epsilon, rho, neighbours, contributions, ledger, as_json)
         return
@@ -359,10 +355,10 @@ def show_ledger(
     """What was spent, on what, and what is left."""
     from .ledger import Ledger
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     report = Ledger(path).report()
-    _draw(target, report.plot)
-    show(report, as_json)
+    draw_figure(target, report.plot)
+    show(report, as_json, **where(drawn=target))
     if not as_json and report.history:
         columns = ("number", "time", "label", "mechanism", "unit", "amount", "neighbours", "status")
         show_table(None, columns, [[row[name] for name in columns] for row in report.history])
@@ -392,7 +388,7 @@ def charge(
 @app.command()
 @_border()
 def audit(
-    mechanism: Annotated[str, typer.Argument(help="MODULE:FUNCTION; function(data, n) returns n outputs.")],
+    mechanism: Annotated[str, typer.Argument(help="MODULE:NAME of a function; name(data, n) returns n outputs.")],
     claimed_epsilon: Annotated[float, typer.Option("--claimed-epsilon", help="What the mechanism promises.")],
     data: Annotated[str | None, typer.Option("--data", help="Numbers separated by commas.")] = None,
     neighbour: Annotated[str | None, typer.Option("--neighbour", help="A neighbouring data set.")] = None,
@@ -410,21 +406,21 @@ def audit(
     from . import audit as run_audit
     from . import worst_pairs
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     if (worst is None) == (data is None or neighbour is None):
         raise ValueError("give --data and --neighbour, or --worst")
     pair = worst_pairs(worst)[0] if worst else tuple(_numbers(text) for text in (str(data), str(neighbour)))
     result = run_audit(
-        *(_function(mechanism), *pair),
+        *(load_function(mechanism, "mechanism"), *pair),
         claimed_epsilon=claimed_epsilon,
         delta=delta,
         n_samples=samples,
         confidence=confidence,
     )
-    _draw(target, result.plot)
-    show(result, as_json)
+    draw_figure(target, result.plot)
+    show(result, as_json, **where(drawn=target))
     if result.verdict == "violation":
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command()
@@ -442,10 +438,10 @@ def price(
 
     from . import price_of_privacy
 
-    target = _target(plot, force)
+    target = figure_target(plot, overwrite=force)
     answer = price_of_privacy(problem, n, epsilon or np.geomspace(0.01, 3, 11).round(4).tolist())
-    _draw(target, answer.plot)
-    show(answer, as_json)
+    draw_figure(target, answer.plot)
+    show(answer, as_json, **where(drawn=target))
     if not as_json:
         rows = zip(answer.epsilon, answer.achieved, answer.private_bound, answer.nonprivate_bound, strict=True)
         show_table(None, ("epsilon", "achieved", "bound with privacy", "bound without"), list(rows))
@@ -489,28 +485,7 @@ def _finish(answer: Any, target: Path | None, as_json: bool, table: list[Any] | 
     show(answer, as_json)
     if table is not None and not as_json and len(table[1]) <= 60:
         show_table(None, *table)
-    _draw(target, answer.plot)
-
-
-def _target(plot: Path | None, force: bool) -> Path | None:
-    """The file of the figure, checked before anything is spent."""
-    if plot is None:
-        return None
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    from ..core.validation import writable_target
-
-    if plot.suffix.lstrip(".").lower() not in FigureCanvasBase.get_supported_filetypes():
-        raise ValueError(f"{plot}: cannot draw such a file; expected a name that ends in .png, .svg or .pdf")
-    return writable_target(plot, overwrite=force)
-
-
-def _draw(target: Path | None, draw: Callable[[], Any]) -> None:
-    if target is not None:
-        from ..core.figures import save_figure, style
-
-        with style():
-            save_figure(draw().figure, target)
+    draw_figure(target, answer.plot)
 
 
 def _numbers(text: str) -> list[float]:
@@ -518,32 +493,3 @@ def _numbers(text: str) -> list[float]:
         return [float(word) for word in text.split(",") if word.strip()]
     except ValueError:
         raise ValueError("--data and --neighbour must be numbers separated by commas") from None
-
-
-def _function(text: str) -> Callable[..., Any]:
-    """The user's mechanism, from a module in the current folder or an installed one."""
-    import importlib
-    import os
-    import sys
-
-    module, _, name = text.partition(":")
-    if not module or not name:
-        raise ValueError(f"the mechanism must be written as module:function; got {text!r}")
-    sys.path.insert(0, os.getcwd())
-    try:
-        loaded = importlib.import_module(module)
-    except (Exception, SystemExit) as fault:  # whatever the module of the user does
-        raise ValueError(f"cannot import {module!r}: {type(fault).__name__}: {fault}") from None
-    finally:
-        sys.path.pop(0)
-    function = getattr(loaded, name, None)
-    if not callable(function):
-        raise ValueError(f"{module!r} has no function {name!r}")
-
-    def guarded(data: Any, n: int) -> Any:
-        try:
-            return function(data, n)
-        except (Exception, SystemExit) as fault:
-            raise ValueError(f"{text} failed: {type(fault).__name__}: {fault}") from None
-
-    return guarded

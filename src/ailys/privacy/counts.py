@@ -96,6 +96,10 @@ def count(
     ledger, label : `Ledger` to charge, and a name for the release
     unsafe_rng : seeded noise for research; the result is then marked insecure
 
+    Raises
+    ------
+    BudgetExceeded if the ledger does not allow it (no data is read); ValueError for bad input, without a value of the data.
+
     Examples
     --------
     >>> count(range(100), neighbours="add_remove", epsilon=1).privacy.epsilon
@@ -148,10 +152,16 @@ def sum(
 ) -> PrivateNumber:
     """The sum of the records, clipped to the bounds and rounded to the resolution.
 
-    Parameters are those of `count`, with
-
+    Parameters
+    ----------
+    x : array (n,) of numbers, or `Column`
     bounds, resolution : lowest and highest value that can occur, and the unit of the column; public, not from the data
     missing, missing_value : "error", "drop" (add_remove), or "value" with a public value for missing records
+    neighbours, epsilon, rho, contributions, person, confidence, ledger, label, unsafe_rng : as in `count`
+
+    Raises
+    ------
+    BudgetExceeded if the ledger does not allow it (no data is read); ValueError for bad input, without a value of the data.
 
     Examples
     --------
@@ -203,8 +213,17 @@ def mean(
     """The mean of the records, clipped to the bounds and rounded to the resolution.
 
     Under "replace" the number of records is public and only the sum gets noise. Under "add_remove" half of the budget goes to
-    the sum of distances from the middle of the bounds and half to the number of records. Parameters are those of `sum`; without
-    any record the middle of the bounds is the answer from noise alone.
+    the sum of distances from the middle of the bounds and half to the number of records; without any record the middle of the
+    bounds is the answer from noise alone.
+
+    Parameters
+    ----------
+    x, bounds, resolution, missing, missing_value : as in `ailys.privacy.sum`
+    neighbours, epsilon, rho, contributions, person, confidence, ledger, label, unsafe_rng : as in `count`
+
+    Raises
+    ------
+    BudgetExceeded if the ledger does not allow it (no data is read); ValueError for bad input, without a value of the data.
 
     Examples
     --------

@@ -105,10 +105,20 @@ def histogram(
 ) -> PrivateHistogram:
     """Counts of the cells of a public partition.
 
-    Parameters are those of `ailys.privacy.sum`, with, for numbers, ``bounds`` and either ``resolution`` (each value of the lattice is a cell) or
-    ``bins`` (cells of equal width; values outside the bounds count in the first and last), and, for texts, ``categories`` (the
-    public list; everything else, missing values too, counts as "other"). One record changes one count under "add_remove"
-    and two under "replace", whatever the number of cells.
+    One record changes one count under "add_remove" and two under "replace", whatever the number of cells.
+
+    Parameters
+    ----------
+    x : array (n,) of numbers or texts, or `Column`
+    bounds : for numbers, lowest and highest value that can occur; values outside count in the first and last cell
+    resolution, bins : for numbers, one of them: each multiple of the unit is a cell, or so many cells of equal width
+    categories : for texts, the public list; everything else, missing values too, counts as "other"
+    missing, missing_value : as in `ailys.privacy.sum`
+    neighbours, epsilon, rho, contributions, person, confidence, ledger, label, unsafe_rng : as in `count`
+
+    Raises
+    ------
+    BudgetExceeded if the ledger does not allow it (no data is read); ValueError for bad input, without a value of the data.
 
     Examples
     --------

@@ -130,7 +130,11 @@ class Ledger:
     ) -> int:
         """Record a cost that was incurred elsewhere, or is about to be; returns its number in the ledger.
 
-        ``amount`` is in the ledger's unit. Raises `BudgetExceeded` beyond the cap.
+        ``amount`` is in the ledger's unit.
+
+        Raises
+        ------
+        BudgetExceeded beyond the cap: nothing is recorded; ValueError for bad input; LedgerError for a damaged file.
         """
         if sum(given is not None for given in (amount, epsilon, rho)) != 1:
             raise ValueError("give exactly one of amount (in the ledger's unit), epsilon and rho")

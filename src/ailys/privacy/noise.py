@@ -221,8 +221,13 @@ def discrete_gaussian(
 ) -> np.ndarray | int:  # fmt: skip
     """Integers with ``P(x)`` proportional to ``exp(-x^2 / (2 sigma2))``, exactly.
 
-    Parameters are those of `discrete_laplace`, with ``sigma2`` > 0 in place of the scale. Added to an integer vector of
-    L2 sensitivity D it is D^2 / (2 sigma2)-zCDP. Source: Canonne, Kamath and Steinke 2020, Theorem 4 and Algorithm 3.
+    Added to an integer vector of L2 sensitivity D it is D^2 / (2 sigma2)-zCDP. Source: Canonne, Kamath and Steinke 2020,
+    Theorem 4 and Algorithm 3.
+
+    Parameters
+    ----------
+    sigma2 : positive rational; the variance is at most this
+    size, unsafe_rng : as in `discrete_laplace`
 
     Examples
     --------

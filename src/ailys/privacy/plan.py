@@ -66,7 +66,7 @@ class QuantilePlan(Answer):
                 {
                     "method": name,
                     "mean_rank_error": float(e.mean()),
-                    "95_percent": float(np.quantile(e, 0.95)),
+                    "percentile_95": float(np.quantile(e, 0.95)),
                     "largest": float(e.max()),
                 }
                 for name, e in self.errors.items()
@@ -83,7 +83,7 @@ class QuantilePlan(Answer):
                 f"probability at least {1 - self.beta:g}, whatever the data; the other errors are simulated on the reference data"
             ),
             level=self.rank_error_bound,
-            source="exponential mechanism on the lattice, page 'privacy-proofs', section 1",
+            source="exponential mechanism on the lattice; docs, privacy-proofs, section '1. One quantile on the lattice'",
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -136,7 +136,7 @@ def plan_quantiles(
         raise ValueError(f"n must be a number of records in 0..10^8, which is what a simulation can hold; got {n!r}")
     levels = as_levels([Fraction(k, int(m) + 1) for k in range(1, int(m) + 1)] if p is None else p)
     if len(levels) != m:
-        raise ValueError(f"m = {m} does not fit {len(levels)} levels p")
+        raise ValueError(f"m = {m} does not fit {len(levels)} levels p; leave p out, or give as many as m says")
     cost = Cost.of(as_budget(epsilon=epsilon, rho=rho, neighbours=neighbours, contributions=contributions))
     rule, reason = choose_method(len(levels), lattice.size, int(n), cost)
     errors, name = simulate_errors(int(n), lattice, levels, cost, reference, replicates, rng, n_jobs=n_jobs)

@@ -93,7 +93,7 @@ class PrivateQuantiles(Answer):
             level=loss.level,
             values=loss.values,
             assumptions=loss.assumptions,
-            source="page 'privacy-proofs' of the documentation",
+            source=f"{loss.source}; docs, privacy-proofs, section '6. What is proved and what is not'",
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -252,7 +252,16 @@ def _with_brackets(
 
 
 def median(x: Any, **options: Any) -> PrivateQuantiles:
-    """The private median: `quantiles` with p = 0.5; ``options`` are the same.
+    """The private median: `quantiles` with p = 0.5.
+
+    Parameters
+    ----------
+    x : (n,) numbers, or a `Column` of a file
+    options : as in `quantiles`
+
+    Raises
+    ------
+    As `quantiles` does.
 
     Examples
     --------

@@ -157,12 +157,12 @@ def _csv_fields(path: Path, names: list[str]) -> list[list[str]]:
     try:
         return _read_csv(path, names)
     except UnicodeDecodeError:
-        fault = "is not UTF-8 text"
+        fault = "not UTF-8 text"
     except csv.Error:
-        fault = "is not a table of comma-separated values"
+        fault = "not a table of comma-separated values"
     except PermissionError:
-        fault = "cannot be read; check the permissions"
-    raise ValueError(f"{path} {fault}")
+        fault = "the file cannot be read; check the permissions"
+    raise ValueError(f"{path}: {fault}")
 
 
 def _read_csv(path: Path, names: list[str]) -> list[list[str]]:
@@ -170,7 +170,7 @@ def _read_csv(path: Path, names: list[str]) -> list[list[str]]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         first = file.readline()
         if not first.strip():
-            raise ValueError(f"{path} is empty; a line with the names of the columns is expected")
+            raise ValueError(f"{path}: the file is empty; a line with the names of the columns is expected")
         separator = max(",;\t|", key=first.count)
         file.seek(0)
         lines = csv.reader(file, delimiter=separator, strict=True)
@@ -178,14 +178,14 @@ def _read_csv(path: Path, names: list[str]) -> list[list[str]]:
         for name in names:
             if header.count(name) != 1:
                 found = "no column" if name not in header else "more than one column"
-                raise ValueError(f"{path} has {found} named {name!r} in its first line")
+                raise ValueError(f"{path}: {found} named {name!r} in its first line")
         places, width = [header.index(name) for name in names], len(header)
         rows = []
         for line in lines:
             if not line:
                 continue
             if len(line) != width:
-                raise ValueError(f"{path} has lines with another number of fields than its first line")
+                raise ValueError(f"{path}: lines with another number of fields than the first line")
             rows.append([line[place] for place in places])
     return rows
 
@@ -203,11 +203,11 @@ def _parquet_column(column: Column, name: str) -> Any:
     except Exception:
         pass  # the library's text may quote the file
     if names is None:
-        raise ValueError(f"{path} is not a Parquet file, or is cut short")
+        raise ValueError(f"{path}: not a Parquet file, or cut short")
     if names.count(name) != 1:
-        raise ValueError(f"{path} has {'no column' if name not in names else 'more than one column'} named {name!r}")
+        raise ValueError(f"{path}: {'no column' if name not in names else 'more than one column'} named {name!r}")
     if table is None or table.num_columns != 1:
-        raise ValueError(f"{path} is damaged, or its column {name!r} is nested")
+        raise ValueError(f"{path}: damaged, or its column {name!r} is nested")
     return table.column(0)
 
 
