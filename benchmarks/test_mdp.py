@@ -151,7 +151,14 @@ def test_horizon(benchmark, contestant):
 @CPU
 @pytest.mark.parametrize(
     "contestant",
-    ["ailys, one solve", "ailys, front, epsilon 1", "ailys, front, epsilon 0.1", "ailys, front, epsilon 0.01", "ailys, best EVaR", "ailys, best CVaR, exact"],
+    [
+        "ailys, one solve",
+        "ailys, front, epsilon 1",
+        "ailys, front, epsilon 0.1",
+        "ailys, front, epsilon 0.01",
+        "ailys, best EVaR",
+        "ailys, best CVaR, exact",
+    ],
 )
 def test_cliff(benchmark, contestant):
     benchmark.group = "the Cliff: 49 states, H = 50"
