@@ -16,7 +16,7 @@ from ailys.domains import DOMAINS
 from .cases import all_cases, random_case, try_case
 from .discovery import lines, samples, verbs
 
-FEW, MANY = 16, 150
+FEW, MANY = 16, 48
 VERBS = {str(verb): verb for verb in verbs()}
 
 
