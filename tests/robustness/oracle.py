@@ -135,7 +135,7 @@ def faults(
     answered = done.code == 1 and done.out.strip()  # a broken promise is an answer, and stands on standard output
     if done.code and not said and not answered:
         found.append(f"exit code {done.code} without a word")
-    if done.code in (1, 2):
+    if done.code in (1, 2) and not answered:
         new = sorted(set(after) - set(before))
         if new:
             found.append(f"exit code {done.code}, and {', '.join(new)} written")
