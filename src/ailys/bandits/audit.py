@@ -119,7 +119,7 @@ def watched_test_rejects_equal_arms(rng: Rng) -> bool:
     p = rng.uniform(0.05, 0.95)
     if rng.random() < 0.4:
         sides = str(rng.choice(["two-sided", "greater"]))
-        plan = planning.plan_ab_test(p, 1e-12, alpha=_DELTA, alternative=sides, n_replicates=1, max_n=4000, rng=rng)
+        plan = planning.plan_ab_test(p, 1e-6, alpha=_DELTA, alternative=sides, n_replicates=1, max_n=4000, rng=rng)
         return plan.rejected > 0
     share = float(rng.choice([0.0, 0.5, rng.uniform(0.1, 0.9)]))
     key = np.uint64(rng.integers(2**63))
