@@ -245,3 +245,8 @@ def test_the_verb_median(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 0
     assert '"values": [\n    5.0' in done.stdout or '"values": [5.0' in done.stdout
+
+
+def test_a_plan_refuses_the_budgets_that_no_release_could_have():
+    with pytest.warns(UserWarning, match="hardly anybody"), pytest.raises(ValueError, match=r"between 1e-30 and 1e15"):
+        plan_quantiles(2, 30, bounds=(0, 30), resolution=1, neighbours="add_remove", epsilon=10**30)

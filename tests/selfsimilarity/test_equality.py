@@ -155,3 +155,9 @@ def test_a_simulated_bias_is_smaller_where_lines_have_not_separated():
     assert bias[1] < bias[0]
     with pytest.raises(ValueError, match="eigenvalues"):
         mixing_correction(estimate_hurst(model.sample(4096, rng=0), method="univariate"))
+
+
+def test_too_many_simulations_are_refused_in_a_sentence():
+    estimate = estimate_hurst(np.cumsum(np.random.default_rng(0).standard_normal((2, 4096)), axis=1))
+    with pytest.raises(ValueError, match="at most 1000000"):
+        equality_test(estimate, method="invariant", n_simulations=10**30)

@@ -19,8 +19,9 @@ from .density_based import LARGEST
 from .lattice import Lattice
 from .levels import as_levels
 from .methods import DENSITY, METHODS, choose_method, run_method
-from .noise import random_source
+from .noise import exact_fraction, random_source
 from .rates import Cost, level_rate
+from .release import check_amount
 from .single import rank_bound
 
 if TYPE_CHECKING:
@@ -137,7 +138,9 @@ def plan_quantiles(
     levels = as_levels([Fraction(k, int(m) + 1) for k in range(1, int(m) + 1)] if p is None else p)
     if len(levels) != m:
         raise ValueError(f"m = {m} does not fit {len(levels)} levels p; leave p out, or give as many as m says")
-    cost = Cost.of(as_budget(epsilon=epsilon, rho=rho, neighbours=neighbours, contributions=contributions))
+    budget = as_budget(epsilon=epsilon, rho=rho, neighbours=neighbours, contributions=contributions)
+    check_amount("epsilon" if rho is None else "rho", exact_fraction(epsilon if rho is None else rho))
+    cost = Cost.of(budget)
     rule, reason = choose_method(len(levels), lattice.size, int(n), cost)
     errors, name = simulate_errors(int(n), lattice, levels, cost, reference, replicates, rng, n_jobs=n_jobs)
     bound = max(rank_bound(lattice.size, level_rate(cost, q, len(levels)), beta / len(levels)) for q in levels)

@@ -30,6 +30,12 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 
+def check_amount(unit: str, amount: Fraction) -> None:
+    """Whether a mechanism can run with this budget: beyond these bounds no number of the tables would be a double."""
+    if not LEAST <= amount <= MOST:
+        raise ValueError(f"{unit} must lie between 1e-30 and 1e15 for a release; got {float(amount):g}")
+
+
 class ReleaseFailed(RuntimeError):
     """A mechanism stopped after its budget was spent; why is not said, since it may depend on the data."""
 
@@ -70,8 +76,7 @@ def private_release(
     book = Ledger(ledger) if isinstance(ledger, (str, Path)) else ledger
     if book is not None:
         book.check(privacy)
-    if not LEAST <= privacy.amount <= MOST:
-        raise ValueError(f"{privacy.unit} must lie between 1e-30 and 1e15 for a release; got {float(privacy.amount):g}")
+    check_amount(privacy.unit, privacy.amount)
     data = prepare()
     number = 0
     if book is not None:

@@ -29,6 +29,7 @@ from .wavelet import transform
 __all__ = ["EqualityTest", "equality_test"]
 
 METHODS = ("chi2", "monte_carlo", "invariant")
+_MOST = 1_000_000  # simulations
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +136,10 @@ def equality_test(
         statistic = _distance(h, drawn)
         return EqualityTest(statistic, float(chi2.sf(statistic, M - 1)), M - 1, method, common)
     count = whole(n_simulations, "n_simulations", 2 * M)
+    if count > _MOST:
+        raise ValueError(
+            f"n_simulations must be at most {_MOST}, which settles a p-value of {1 / _MOST:g}; got {count}"
+        )
     if common_hurst is not None:
         common = fraction(common_hurst, "common_hurst")
     elif not 0.02 <= common <= 0.98:
