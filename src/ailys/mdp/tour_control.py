@@ -100,7 +100,7 @@ def _draw(env: Reactor, policy: np.ndarray, law: ReturnDistribution, neutral: Re
             right.bar(grid, mass, **options)
         right.axvline(law.cvar(0.1), color=PALETTE[1], linestyle="--", label="worst tenth, average")
         right.set(xlabel="yield less costs (molecules of B)", ylabel="probability", xlim=(-1, env.n_molecules))
-        right.legend(fontsize=9, loc="upper right")
+        right.legend(fontsize=9, loc="upper left")
     return figure
 
 
