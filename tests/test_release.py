@@ -85,20 +85,13 @@ def python(archives, tmp_path_factory):
             env=clean,
         ).stdout.strip()
     )
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-index",
-        "--prefix",
-        str(folder),
-        str(archives[0]),
-    ]
+    # pip works on the fresh environment alone (`--prefix` would take the tests' own ailys away)
+    command = [sys.executable, "-m", "pip", "--python", str(binary), "install", "-q", "--no-deps", "--no-index"]
+    command.append(str(archives[0]))
+    ours = sorted(Path(sysconfig.get_path("purelib")).glob("*ailys*"))
     done = subprocess.run(command, capture_output=True, text=True, env=clean)
     assert done.returncode == 0, done.stderr
+    assert sorted(Path(sysconfig.get_path("purelib")).glob("*ailys*")) == ours
     # plain paths behind the wheel's own: no .pth file of the tests' environment is read, so its ailys is not there
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (site / "sitecustomize.py").write_text(WITHOUT_TORCH)
