@@ -199,7 +199,8 @@ def power_grid(rng: np.random.Generator) -> Exhibit:
                     "estimated chance of a new one, best zone": f"{np.nanmax(asked.estimates):.2f}",
                     "surely below, all zones": f"{asked.missing_mass.max():.2f}",
                 },
-                "The search turns to the zones that still give new dangers, and leaves those that give none.",
+                "The search turns to the zones that still give new dangers, and leaves those that give none. What is proved of the "
+                "unseen lies far above the estimate: certainty takes many more cases.",
                 asked.guarantee,
             )
         )  # fmt: skip
@@ -210,7 +211,7 @@ def power_grid(rng: np.random.Generator) -> Exhibit:
         "the grid or overloads another line; limits are 15 % above the worst single outage. Means of 6 searches.",
         guarantee=None,  # each frame states its own
         slider="Cases computed",
-        start=2,
+        start=3,
     )
 
 

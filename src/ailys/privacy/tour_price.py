@@ -44,7 +44,7 @@ def price(rng: np.random.Generator) -> Exhibit:
         one = price_of_privacy(problem, _N, [1.0])
         with style(inline=True):
             figure = Figure(figsize=(7, 3.8), layout="constrained")
-            answer.plot(figure.subplots()).set_title(f"{name}, {readable(_N)} people")
+            answer.plot(figure.subplots()).set_title(f"{name}; {readable(_N)} records")
         crossing = "not in this range" if answer.crossing is None else f"below epsilon = {answer.crossing:.2g}"
         crossing = "at every epsilon shown" if answer.crossing == budgets[-1] else crossing
         numbers = {
