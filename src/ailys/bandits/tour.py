@@ -197,7 +197,7 @@ def power_grid(rng: np.random.Generator) -> Exhibit:
                     "dangerous pairs found, Good-UCB": f"{found['good-ucb']:.0f}",
                     "zones in turn": f"{found['uniform']:.0f}",
                     "estimated chance of a new one, best zone": f"{np.nanmax(asked.estimates):.2f}",
-                    "surely below, all zones": f"{asked.missing_mass.max():.2f}",
+                    "at most, for any zone (confidence 95 %)": f"{asked.missing_mass.max():.2f}",
                 },
                 "The search turns to the zones that still give new dangers, and leaves those that give none. What is proved of the "
                 "unseen lies far above the estimate: certainty takes many more cases.",
