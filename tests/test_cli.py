@@ -93,6 +93,9 @@ def test_the_import_is_light_and_the_help_fast():
     )
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+    helped = "import sys\nfrom ailys.cli import main\ntry:\n    main(['--help'])\nfinally:\n    print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", helped], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
     assert best(sys.executable, "-c", "import ailys") < 0.3
     assert best(sys.executable, "-m", "ailys", "--help") < 0.6
 

@@ -19,7 +19,7 @@ from .domains import DOMAINS
 __all__ = ["app", "main"]
 
 FRONTS = {
-    "tour": "Run every stop of the tour on real data and write one page, index.html.",
+    "tour": "Show every system at work, on real data and on stated models, on one page, index.html.",
     "audit": "Try to break the guarantees by experiment.",
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import sqlite3
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 from ailys.privacy.account import pure_to_rho
 from ailys.privacy.budget import PrivacySpent, dp_to_zcdp, zcdp_to_dp
 from ailys.privacy.ledger import BudgetExceeded, Ledger, LedgerError
+from tests.permissions import PERMISSIONS_BIND, bound_by_permissions
 
 
 @pytest.fixture
@@ -321,11 +321,11 @@ def test_exactly_one_currency(path):
         Ledger(path.with_name("x"), delta=0.1)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not bind this user")
+@pytest.mark.skipif(not PERMISSIONS_BIND, reason="permissions do not bind this user")
 def test_a_read_only_ledger_is_refused_with_a_sentence(path):
     filled(path)
     path.chmod(0o444)
-    with pytest.raises(LedgerError, match="permissions"):
+    with bound_by_permissions(), pytest.raises(LedgerError, match="permissions"):
         Ledger(path).spend(0.1)
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ..permissions import PERMISSIONS_BIND, bound_by_permissions
 from . import hostile
 from .discovery import Line, Verb, lines
 from .oracle import Done, arena, faults, listing, run
 
 __all__ = ["Case", "all_cases", "file_cases", "option_cases", "output_cases", "random_case", "try_case"]
 
-ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # root reads and writes everything
 SHORT = 48  # a word in a report
 
 
@@ -40,7 +40,8 @@ def try_case(case: Case) -> tuple[Done, list[str]]:
     with arena(line.folder) as folder:
         case.spoil(folder)
         before = listing(folder)
-        done = run([*line.verb.words, *case.words], folder)
+        with bound_by_permissions():
+            done = run([*line.verb.words, *case.words], folder)
         with open_again(folder):
             after = listing(folder)
     changing = [line.words[i] for i in line.inputs] if line.changes else []
@@ -71,7 +72,7 @@ def file_cases(line: Line) -> Iterator[Case]:
     for i in line.inputs:
         name = line.words[i]
         for what, change in hostile.PLACES.items():
-            if what == "unreadable" and ROOT:
+            if what == "unreadable" and not PERMISSIONS_BIND:
                 continue
             yield Case(line, f"{name} is {what}", lambda f, n=name, c=change: c(f / n), line.words, True)
         for what, content in hostile.CONTENTS.items():
@@ -134,7 +135,7 @@ def output_cases(line: Line) -> Iterator[Case]:
             yield Case(line, f"{name} is a folder, forced", lambda f, n=name: (f / n).mkdir(), (*line.words, "--force"), True)  # fmt: skip
         for j in line.inputs:  # an input is not an output, unless the verb says so
             yield Case(line, f"{name} is the input {line.words[j]}", _nothing, named(line.words[j]), True)
-        if not ROOT:
+        if PERMISSIONS_BIND:
             yield Case(line, f"{name} in a read-only folder", lambda f: f.chmod(0o555), line.words, True)
 
 

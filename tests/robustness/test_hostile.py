@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ailys.cli import FRONTS
 from ailys.domains import DOMAINS
 
+from ..permissions import PERMISSIONS_BIND, bound_by_permissions
 from .cases import all_cases, random_case, try_case
 from .discovery import lines, samples, verbs
 
@@ -27,6 +28,19 @@ def test_every_verb_comes_with_lines_that_work(system):
         f"tests/{system}/samples.py has no line for {without}; tests/robustness/discovery.py says what it is"
     )
     assert not set(samples(system)) - {v.name for v in VERBS.values() if v.system == system}
+
+
+@pytest.mark.skipif(not PERMISSIONS_BIND, reason="permissions do not bind this user")
+def test_permissions_bind_the_cases_also_as_root(tmp_path):
+    closed, shut = tmp_path / "closed", tmp_path / "shut"
+    closed.write_text("x")
+    closed.chmod(0)
+    shut.mkdir(mode=0o555)
+    with bound_by_permissions():
+        with pytest.raises(PermissionError):
+            closed.read_text()
+        with pytest.raises(PermissionError):
+            (shut / "file").write_text("x")
 
 
 def survives(name, most):

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from ..core.console import Exit, Json, SeedOption, check_jobs, print_json, progress, show_table, warn
+from ..core.console import Exit, Jobs, Json, SeedOption, check_jobs, print_json, progress, show_table, warn
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command(help="Test each guarantee by experiment; exit code 1 if one is broken.")
 def audit(
-    domains: Annotated[list[str] | None, typer.Argument(help="Systems; default: all.", metavar="[DOMAIN]...")] = None,
+    domains: Annotated[list[str] | None, typer.Argument(help="Systems; default: all.", metavar="[SYSTEM]...")] = None,
     trials: Annotated[int, typer.Option(min=1, max=1_000_000, help="Trials of each claim.")] = 100,
-    jobs: Annotated[int, typer.Option(help="Workers, as in joblib (-1: all cores).")] = 1,
+    jobs: Jobs = 1,
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.answer import readable
 from ..core.figures import PALETTE, style, to_svg
 from ..core.stop import Exhibit, Frame, Stop
 from ._evidence_kernels import label_path, trial_until, z_test_rejects
@@ -94,12 +95,12 @@ def _draw_trial(paths: np.ndarray, bands: Mapping[str, tuple[np.ndarray, ...]], 
         left.plot(t, paths[0, :seen], color=PALETTE[0], label="the order drawn")
         left.axhline(math.log(20), color=PALETTE[1], linestyle="--", label="enough to reject at 5 %")
         left.set(xlim=(0, paths.shape[1]), ylim=(-3, 10), xlabel="patients", ylabel="ln(evidence)")
-        left.legend(fontsize=9, loc="upper left")
+        left.legend(loc="upper left")
         for colour, (name, (n, low, high, mean)) in zip((PALETTE[3], PALETTE[2]), bands.items(), strict=True):
             right.fill_between(n, low, high, color=colour, alpha=0.2, linewidth=0, step="post")
             right.plot(n, mean, color=colour, label=name)
         right.set(xlim=(0, paths.shape[1]), ylim=(0, 1), xlabel="patients", ylabel="share improved")
-        right.legend(fontsize=9, loc="lower right")
+        right.legend(loc="lower right")
     return figure
 
 
@@ -125,8 +126,8 @@ def best_arm(rng: np.random.Generator) -> Exhibit:
             figure: Any = plot_identification(result).figure
         figure.set_size_inches(8, 2.9)
         mean = dict(zip(result.policies, result.mean, strict=True))
-        numbers = {f"draws, {name}": f"{value:.0f} on average" for name, value in mean.items()}
-        numbers["nobody can do with fewer than"] = f"{result.lower_bound:.0f} on average"
+        numbers = {f"draws, {name}": f"{readable(round(value))} on average" for name, value in mean.items()}
+        numbers["nobody can do with fewer than"] = f"{readable(round(result.lower_bound))} on average"
         numbers["wrong answers"] = f"{int(result.wrong.sum())} of {result.wrong.size}"
         alt = f"Boxes of the numbers of draws of four strategies at error probability {delta:g}, right of the lower bound."
         ratio = mean["Track-and-Stop"] / result.lower_bound
@@ -182,23 +183,25 @@ def power_grid(rng: np.random.Generator) -> Exhibit:
                 xlabel="cases computed",
                 ylabel="dangerous pairs found",
             )
-            left.legend(fontsize=9, loc="upper left")
+            left.legend(loc="upper left")
             x = np.arange(len(experts))
             right.bar(x, asked.requests, color=PALETTE[0])
-            right.set(xlabel="zone of the grid", ylabel="cases computed by Good-UCB")
+            right.set(xticks=x, xlabel="zone of the grid", ylabel="cases computed by Good-UCB")
         found = {rule: mean[rule][budget - 1] for rule in runs}
         frames.append(
             Frame(
-                f"{budget} cases",
+                f"{readable(budget)} cases",
                 to_svg(figure, f"grid-{budget}", f"After {budget} cases Good-UCB has found {found['good-ucb']:.0f} dangerous pairs of "
                        f"lines, asking in turn {found['uniform']:.0f}."),
                 {
                     "dangerous pairs found, Good-UCB": f"{found['good-ucb']:.0f}",
                     "zones in turn": f"{found['uniform']:.0f}",
                     "estimated chance of a new one, best zone": f"{np.nanmax(asked.estimates):.2f}",
-                    "surely below, all zones": f"{asked.missing_mass.max():.2f}",
+                    "at most, for any zone (confidence 95 %)": f"{asked.missing_mass.max():.2f}",
                 },
-                "The search turns to the zones that still give new dangers, and leaves those that give none.",
+                "The search turns to the zones that still give new dangers, and leaves those that give none. What is proved of the "
+                "unseen lies far above the estimate: certainty takes many more cases.",
+                asked.guarantee,
             )
         )  # fmt: skip
     return Exhibit(
@@ -206,9 +209,9 @@ def power_grid(rng: np.random.Generator) -> Exhibit:
         data=f"the IEEE 118-bus test grid as shipped with PYPOWER: {len(grid.lines)} lines whose single loss leaves it in one piece, in "
         f"{len(experts)} zones of {min(sizes)} to {max(sizes)} lines. Direct-current flows. A pair is dangerous if losing both lines splits "
         "the grid or overloads another line; limits are 15 % above the worst single outage. Means of 6 searches.",
-        guarantee=asked.guarantee,
+        guarantee=None,  # each frame states its own
         slider="Cases computed",
-        start=2,
+        start=3,
     )
 
 
@@ -258,7 +261,7 @@ def graph_bandit(rng: np.random.Generator) -> Exhibit:
                 for colour, (name, values) in zip(PALETTE, lost.items(), strict=False):
                     right.plot(values, color=colour, label=name)
                 right.set(xlabel="messages sent", ylabel="answers lost", xlim=(0, t), ylim=(0, None))
-                right.legend(fontsize=9, loc="upper left")
+                right.legend(loc="upper left")
             numbers = {f"lost, {name}": f"{values[-1]:.0f}" for name, values in lost.items()}
             numbers["proved for the first, this run"] = f"at most {agents['graph, proved'].regret_bound:.0f}"
             alt = f"Left: estimated means on the graph after {t} messages. Right: answers lost by three strategies."
@@ -266,13 +269,14 @@ def graph_bandit(rng: np.random.Generator) -> Exhibit:
                 Frame(f"{t} messages", to_svg(figure, f"graph-{t}", alt), numbers,
                       "Without the graph each of the 77 has to be asked once; with it, neighbours speak for each other. The bold "
                       "variant shrinks its bonus to 30 %: better here, but nothing is proved for it. The proved variant pays for its proof, and "
-                      "its bound is still larger than the number of messages.")
+                      "its bound is still larger than the number of messages.",
+                      agents["graph, proved"].result().guarantee)
             )  # fmt: skip
     return Exhibit(
         frames=tuple(frames),
         data="77 characters of Les Miserables, linked if they meet in a chapter (Knuth 1993, ships with NetworkX). The means are a random "
         "combination of the five smoothest functions on this graph, the noise has scale 0.2.",
-        guarantee=agents["graph, proved"].result().guarantee,
+        guarantee=None,  # each frame states its own
         slider="Messages sent",
         start=1,
     )
@@ -290,35 +294,35 @@ def black_box(rng: np.random.Generator) -> Exhibit:
     from .maximize import maximize
     from .plots import plot_optimization
 
-    frames, last = [], None
+    frames = []
     for epsilon in (0.5, 0.3, 0.2, 0.1):
-        last = maximize(
+        found = maximize(
             lambda x, g: _wave(x) + 0.1 * g.standard_normal(), (0, 1), "pacoptimizer", epsilon=epsilon, delta=0.05, lipschitz=13.5,
             noise=0.1, rng=rng.spawn(1)[0],
         )  # fmt: skip
         with style(inline=True):
-            figure: Any = plot_optimization(last, _wave).figure
+            figure: Any = plot_optimization(found, _wave).figure
         figure.set_size_inches(8.5, 3.4)
-        gap = 0.9755991438 - _wave(last.x)
+        gap = 0.9755991438 - _wave(found.x)
         frames.append(
             Frame(
                 f"within {epsilon:g}",
-                to_svg(figure, f"black-box-{epsilon:g}", f"The function, {last.n_evaluations} noisy values, and upper bounds that are lowest "
+                to_svg(figure, f"black-box-{epsilon:g}", f"The function, {found.n_evaluations} noisy values, and upper bounds that are lowest "
                        "where the function is surely low."),
                 {
-                    "measurements": f"{last.n_evaluations}",
-                    "point found": f"{last.x:.4f}",
-                    "proved gap to the best": f"at most {last.certificate:.3f}",
+                    "measurements": readable(found.n_evaluations),
+                    "point found": f"{found.x:.4f}",
+                    "proved gap to the best": f"at most {found.certificate:.3f}",
                     "true gap": f"{gap:.4f}",
                 },
                 "Measurements crowd where the maximum can still be; elsewhere a few are enough to rule it out.",
+                found.guarantee,
             )
         )  # fmt: skip
-    assert last is not None
     return Exhibit(
         frames=tuple(frames),
         data="the function (sin 13x sin 27x + 1) / 2 of Munos' experiments, seen with Gaussian noise of scale 0.1; its slope is at most 13.5.",
-        guarantee=last.guarantee,
+        guarantee=None,  # each frame states its own
         slider="Tolerance",
         start=2,
     )
@@ -355,7 +359,7 @@ STOPS = (
         question="Which two lines of a power grid must not fail together, and how many such pairs have we missed?",
         story=(
             "There are more pairs of lines than one can compute in time. Dangers that were met exactly once tell how many are still unseen: "
-            "an idea of Good and Turing from the war. The search asks where most is missing."
+            "an idea that Good and Turing had in the war. The search asks where most is missing."
         ),
         command="ailys bandits discover --budget 2400",
         run=power_grid,

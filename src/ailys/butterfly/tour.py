@@ -248,11 +248,11 @@ def _draw_tradeoff(curves: dict[str, list[tuple[ButterflyFactorization, float]]]
                 right.plot(shares[now], 100 * accuracies[now], "o", markersize=14, color=PALETTE[1], alpha=0.5)
         left.set_ylabel("relative error of the layer")
         left.set_ylim(0, 1)
-        left.legend(loc="lower left", fontsize=9)
+        left.legend(loc="lower left")
         right.axhline(100 * full, color=PALETTE[2], linestyle=":", label="full layer")
         right.set_ylabel("digits read correctly, %")
         right.set_ylim(0, 102)
-        right.legend(loc="lower right", fontsize=9)
+        right.legend(loc="lower right")
         for ax in (left, right):
             ax.set_xlabel("size, % of the full layer")
             ax.set_xlim(0, None)

@@ -135,7 +135,7 @@ def _draw(result: CompressionResult, sizes: list[int], curves: dict[str, list[fl
         legend = left.get_legend()
         if legend is not None:
             legend.remove()
-        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=1, fontsize=8.5)
+        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=1)
         for (name, values), colour in zip(curves.items(), (PALETTE[2], PALETTE[1], PALETTE[5]), strict=True):
             right.plot(sizes, values, "o-", color=colour, markersize=4, label=name)
             right.plot(sizes[now], values[now], "o", color=colour, markersize=11, alpha=0.4)
@@ -147,7 +147,7 @@ def _draw(result: CompressionResult, sizes: list[int], curves: dict[str, list[fl
         right.set_xlabel("numbers in the network")
         right.set_ylabel("digits read correctly, %")
         right.set_ylim(0, 103)
-        right.legend(loc="lower right", fontsize=8.5)
+        right.legend(loc="lower right")
     return figure
 
 

@@ -7,8 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from .guarantee import Guarantee
 
 __all__ = ["Answer", "jsonable"]
@@ -46,6 +44,8 @@ class Answer(ABC):
 
 def readable(value: Any) -> str:
     """A fact as a person reads it: four digits are enough."""
+    import numpy as np  # here: the help of the command line does without it
+
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (float, np.floating)):
@@ -62,9 +62,12 @@ def jsonable(value: Any) -> Any:
 
     Examples
     --------
+    >>> import numpy as np
     >>> jsonable({"error": np.float32(0.5), "steps": np.arange(3)})
     {'error': 0.5, 'steps': [0, 1, 2]}
     """
+    import numpy as np
+
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, range)):

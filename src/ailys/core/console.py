@@ -44,7 +44,7 @@ class Exit(IntEnum):
     """Exit codes of every command."""
 
     DONE = 0
-    FAILED = 1  # a claim is broken, or a stop of the tour failed
+    FAILED = 1  # a claim is broken, a violation is found, or a stop of the tour failed
     BAD_INPUT = 2
     REFUSED = 3  # a budget is refused, or spent without the answer asked for
 

@@ -43,6 +43,7 @@ def style(inline: bool = False) -> Iterator[None]:
         "axes.titlesize": 10.5,
         "axes.prop_cycle": cycler(color=PALETTE),
         "legend.frameon": False,
+        "legend.fontsize": 9,
         "svg.fonttype": "none",
         "svg.hashsalt": "ailys",
         "lines.linewidth": 1.8,

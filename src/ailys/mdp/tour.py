@@ -73,15 +73,16 @@ def cliff(rng: np.random.Generator) -> Exhibit:
             f"at beta = {beta:g} this policy has an entropic risk of {low:.4f}, and no policy more than {high:.4f}",
             high - low,
             {"beta": beta, "lower": low, "upper": high},
+            front.guarantee.assumptions,
             source="docs, mdp, section 'The front'",
         )
-        frames.append(Frame(f"{beta:g}", svg, numbers, _REMARKS[beta], proved))
+        frames.append(Frame(f"beta = {beta:g}", svg, numbers, _REMARKS[beta], proved))
     data = (
-        "A grid of 4 x 12 cells; each step goes astray with probability 0.1 and costs 1, a fall costs 100, the walk ends "
+        "a grid of 4 x 12 cells; each step goes astray with probability 0.1 and costs 1, a fall costs 100, the walk ends "
         f"after 50 steps. All laws are exact; {front.n_policies} policies serve every risk parameter from -0.6 to 0.3, "
         f"found with {front.n_solves} solves."
     )
-    return Exhibit(tuple(frames), data, front.guarantee, slider="Risk parameter", start=2)
+    return Exhibit(tuple(frames), data, front.guarantee, slider="Risk parameter: negative is careful", start=2)
 
 
 def _draw_cliff(env: object, policy: np.ndarray, law: ReturnDistribution) -> Figure:
@@ -94,6 +95,7 @@ def _draw_cliff(env: object, policy: np.ndarray, law: ReturnDistribution) -> Fig
 # -- the law of the return -----------------------------------------------------------------------
 
 _SIZES = (5, 10, 30, 100, 300)
+_KEPT = {"quantile": "quantiles", "categorical": "grid"}  # what a method keeps of a law
 
 
 def projections(rng: np.random.Generator) -> Exhibit:
@@ -106,19 +108,18 @@ def projections(rng: np.random.Generator) -> Exhibit:
     exact = evaluate(mdp, policy)
     frames = []
     for size in _SIZES:
-        laws = {name: evaluate(mdp, policy, name, size) for name in ("quantile", "categorical")}  # type: ignore[arg-type]
+        laws = {name: evaluate(mdp, policy, name, size) for name in _KEPT}  # type: ignore[arg-type]
         true = {name: _distance(law, exact) for name, law in laws.items()}
-        names = {"quantile": "quantiles", "categorical": "grid"}
         numbers = {"exact": f"mean {exact.mean:.2f}, CVaR {exact.cvar(_ALPHA):.2f}"}
         for name, law in laws.items():
-            numbers[names[name]] = (
+            numbers[_KEPT[name]] = (
                 f"mean {law.mean:.2f}, CVaR {law.cvar(_ALPHA):.2f}; error {true[name]:.3g}, "
-                f"certified {law.w1_error:.3g}, promised {law.a_priori:.3g}"
+                f"at most {law.w1_error:.3g} by the certificate, {law.a_priori:.3g} by the bound known before"
             )
         alt = f"Distribution functions of the exact return and of two approximations with {size} atoms."
         svg = to_svg(_draw_laws(exact, laws), f"law-{size}", alt)
         frames.append(Frame(f"{size} atoms", svg, numbers, guarantee=laws["quantile"].guarantee))
-    data = f"The policy with the best mean on the Cliff; its return takes {len(exact.atoms)} values, in two groups: walks and falls."
+    data = f"the policy with the best mean on the Cliff; its return takes {len(exact.atoms)} values, in two groups: walks and falls."
     return Exhibit(tuple(frames), data, laws["quantile"].guarantee, slider="Atoms kept at each step", start=2)
 
 
@@ -136,7 +137,7 @@ def _draw_laws(exact: ReturnDistribution, laws: dict[str, ReturnDistribution]) -
         ax = figure.subplots()
         ax.step(exact.atoms, np.cumsum(exact.weights), where="post", color=PALETTE[5], linewidth=3, label="exact")
         for colour, (name, law) in zip(PALETTE, laws.items(), strict=False):
-            ax.step(law.atoms, np.cumsum(law.weights), where="post", color=colour, label=name)
+            ax.step(law.atoms, np.cumsum(law.weights), where="post", color=colour, label=_KEPT[name])
         ax.set_xlim(-150, 2)
         ax.set_xlabel("return")
         ax.set_ylabel("probability of at most this return")
@@ -164,7 +165,7 @@ STOPS = (
         "A policy does not have a return, it has a law of returns. Going backwards in time, the law of a state is a mixture of shifted "
         "laws of the next ones. When the atoms become too many, one keeps some: quantiles of equal mass, or a fixed grid. Each "
         "step then loses a little, and the losses add up to a bound that is known before and sharpened after the computation.",
-        "ailys mdp cliff --beta 0",
+        "ailys mdp evaluate env:ailys/Cliff-v0 policy.npy --method quantile --n-atoms 30",
         projections,
         seconds=2.0,
     ),

@@ -69,8 +69,8 @@ def reactor(rng: np.random.Generator) -> Exhibit:
         data="a stated model, no measurements: 12 molecules, two first-order reactions A to B to C, 35 and 55 kJ/mol, 320 or "
         "350 K, a hold of 1 s costs 0.02 or 0.05, at most 12 holds. The laws are exact, nothing is simulated. "
         f"Left at 320 K all the time, the rate equations give at best {env.best_batch(320.0)[1]:.3f} of the molecules.",
-        guarantee=solutions[-1.0].guarantee,
-        slider="Parameter of risk: negative is averse",
+        guarantee=None,  # each frame states its own
+        slider="Risk parameter: negative is careful",
         start=1,
     )
 
@@ -89,7 +89,7 @@ def _draw(env: Reactor, policy: np.ndarray, law: ReturnDistribution, neutral: Re
             here = pairs[chosen == action]
             left.plot(here[:, 0], here[:, 1], mark, color=colour, markersize=6, label=name)
         left.set(xlabel="molecules of A", ylabel="molecules of B", title=f"what to do after {_STAGE} s")
-        left.legend(fontsize=9, loc="upper right")
+        left.legend(loc="upper right")
         edges = np.arange(-1.5, env.n_molecules + 1)  # costs of some hundredths fall into the bin of the yield below
         grid = np.arange(-1, env.n_molecules + 1)
         for one, options in (
@@ -98,9 +98,11 @@ def _draw(env: Reactor, policy: np.ndarray, law: ReturnDistribution, neutral: Re
         ):
             mass = np.histogram(one.atoms, edges, weights=one.weights)[0]
             right.bar(grid, mass, **options)
-        right.axvline(law.cvar(0.1), color=PALETTE[1], linestyle="--", label="worst tenth, average")
-        right.set(xlabel="yield less costs (molecules of B)", ylabel="probability", xlim=(-1, env.n_molecules))
-        right.legend(fontsize=9, loc="upper left")
+        right.axvline(law.cvar(0.1), ymax=0.72, color=PALETTE[1], linestyle="--", label="worst tenth, average")
+        right.set(
+            xlabel="yield less costs (molecules of B)", ylabel="probability", xlim=(-1, env.n_molecules), ylim=(0, 0.42)
+        )
+        right.legend(loc="upper left")
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.answer import readable
 from ..core.figures import PALETTE, style, to_svg
 from ..core.optional import require
 from ..core.stop import Exhibit, Frame, Stop
@@ -52,7 +53,7 @@ def doctor_visits(rng: np.random.Generator) -> Exhibit:
                 numbers={
                     "quantiles released": f"{len(p)}, {wrong} of them not the true one",
                     "records between released and true": f"{ours.mean():.3g} on average, {ours.max():.3g} at most",
-                    "the same without dither": f"{theirs.mean():.0f} on average, {theirs.max():.0f} at most",
+                    "the same without dither": f"{readable(round(theirs.mean()))} on average, {readable(round(theirs.max()))} at most",
                     "what one person changes": f"odds of any answer by a factor of at most {np.exp(float(budget)):.4g}",
                 },
                 remark=_remark(budget, wrong),
@@ -62,7 +63,7 @@ def doctor_visits(rng: np.random.Generator) -> Exhibit:
     return Exhibit(
         frames=tuple(frames),
         data=(
-            f"visits to doctors in a year, {len(visits)} records of the RAND health insurance experiment (statsmodels, `randhie`): "
+            f"visits to doctors in a year, {readable(len(visits))} records of the RAND health insurance experiment (randhie in statsmodels): "
             f"{100 * np.mean(visits == 0):.0f} % are zero. The data are public, so the truth can be shown and the noise is seeded."
         ),
         guarantee=None,  # each frame states its own
@@ -75,7 +76,7 @@ def _remark(budget: str, wrong: int) -> str:
     if float(budget) < 0.01:
         return "A tiny budget: the answers are rough, and nobody could learn anything about anybody."
     if wrong:
-        return "A few quantiles are off by one visit; each record is protected."
+        return f"{wrong} of the {len(_LEVELS)} quantiles {'is' if wrong == 1 else 'are'} not the true one; each record is protected."
     return (
         "All quantiles are exact although they are private: where thousands have the same number of visits, one person more or less "
         "changes nothing. Without dither the same mechanism looks for room between equal records, and finds it only where people are few."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.answer import readable
 from ..core.figures import style, to_svg
 from ..core.stop import Exhibit, Frame, Stop
 
@@ -43,11 +44,11 @@ def price(rng: np.random.Generator) -> Exhibit:
         one = price_of_privacy(problem, _N, [1.0])
         with style(inline=True):
             figure = Figure(figsize=(7, 3.8), layout="constrained")
-            answer.plot(figure.subplots())
+            answer.plot(figure.subplots()).set_title(f"{name}; {readable(_N)} records")
         crossing = "not in this range" if answer.crossing is None else f"below epsilon = {answer.crossing:.2g}"
         crossing = "at every epsilon shown" if answer.crossing == budgets[-1] else crossing
         numbers = {
-            "people": f"{_N}",
+            "people": readable(_N),
             "risk of a private release at epsilon = 1": f"{one.achieved[0]:.3g}",
             "no private release risks less than": f"{one.private_bound[0]:.3g}",
             "nor does any release without privacy": f"{one.nonprivate_bound[0]:.3g}",
@@ -57,7 +58,7 @@ def price(rng: np.random.Generator) -> Exhibit:
         frames.append(Frame(name, to_svg(figure, f"price-{problem}", alt), numbers, remark, answer.guarantee))
     return Exhibit(
         frames=tuple(frames),
-        data=f"no data: laws of {_N} independent records, one of which may be replaced. The risk of the largest value is simulated, "
+        data=f"no data: laws of {readable(_N)} independent records, one of which may be replaced. The risk of the largest value is simulated, "
         "the others are formulas.",
         guarantee=None,  # each frame states its own
         slider="Question",

@@ -107,7 +107,7 @@ def _draw(
         right.set_xlabel("significant bits")
         right.set_ylabel("error of the transform")
         right.set_xticks(_BITS)
-        right.legend(fontsize=9)
+        right.legend()
     return figure
 
 

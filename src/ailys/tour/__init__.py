@@ -1,4 +1,4 @@
-"""The tour: every system shows itself on real input, on one page that stands by itself."""
+"""The tour: every system shows itself on real data or a stated model, on one page that stands by itself."""
 
 from .page import MARK, render
 from .runner import Outcome, all_stops, run_stops, select_stops

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from ..core.console import Exit, Json, SeedOption, print_json, progress, show_ta
 app = typer.Typer(add_completion=False)
 
 
-@app.command(help="Run the stops of the tour on real, shipped data and write one page, index.html.")
+@app.command(help="Run the stops of the tour, on shipped data and on stated models, and write one page, index.html.")
 def tour(
     stops: Annotated[
         list[str] | None, typer.Argument(help="Stops or systems; default: all.", metavar="[STOP]...")
@@ -38,9 +39,9 @@ def tour(
         raise FileExistsError(f"{page} exists and is not a page of the tour; choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     if not as_json:
-        minutes = sum(stop.seconds for _, stop in selected.values()) / 60
-        duration = f"about {minutes:.0f} minutes" if minutes >= 1.5 else "a minute or less"
-        warn(f"{len(selected)} stop{'s' if len(selected) > 1 else ''}: {duration} on two cores")
+        seconds = 10 * math.ceil(sum(stop.seconds for _, stop in selected.values()) / 10)
+        stops_are = "1 stop" if len(selected) == 1 else f"{len(selected)} stops"
+        warn(f"{stops_are}: about {seconds} seconds on two cores, twice as long the first time (code is compiled)")
     outcomes = []
     with progress(silent=as_json) as display:
         task = display.add_task("tour", total=len(selected))
