@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from ailys.bandits.state import lock
+from ailys.bandits.state import lock, state_text
 
 
 @pytest.fixture
@@ -271,13 +271,13 @@ def test_numbers_beyond_reason_are_refused_before_the_work(run, tmp_path):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        (("extra", "turn"), float("inf")),
+        (("extra", "turn"), -1),
         (("extra", "s"), [99, 99]),
         (("extra", "given"), {"1": [0.7, 0.7]}),
         (("extra", "held"), {"1": [5, 1.0]}),
-        (("extra", "best"), float("nan")),
+        (("extra", "best"), -1.0),
         (("rng", "uinteger"), -1),
-        (("counts",), [float("inf"), 0]),
+        (("counts",), [10**30, 0]),
         (("pending",), {"1": [0, "x", 0]}),
     ],
 )
@@ -288,7 +288,7 @@ def test_a_state_that_cannot_be_is_refused_and_left_alone(run, tmp_path, field, 
     for key in field[:-1]:
         part = part[key]
     part[field[-1]] = value
-    (tmp_path / "s.json").write_text(json.dumps(state))
+    (tmp_path / "s.json").write_text(state_text(state))
     before = (tmp_path / "s.json").read_bytes()
     for words in (("status", "s.json"), ("next", "s.json"), ("record", "s.json", "--trial", "1", "--outcome", "1")):
         code, _, err = run("trial", *words)

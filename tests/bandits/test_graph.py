@@ -257,7 +257,7 @@ def test_graph_agents_survive_in_their_states():
         for _ in range(30):
             agent.tell(agent.ask(), float(rng.standard_normal()))
         again = Agent.from_json(agent.to_json())
-        one, two = (json.loads(a.to_json()) | {"revision": 0} for a in (agent, again))
+        one, two = (json.loads(a.to_json()) | {"revision": 0, "checksum": ""} for a in (agent, again))
         assert one == two
         assert again.ask() == agent.ask()
 

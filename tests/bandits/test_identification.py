@@ -145,8 +145,7 @@ def test_a_state_goes_on_where_it_stood(seed, name):
             agent.tell(arm, reward)
         assert len(set(asked)) == 1
         assert len({agent.should_stop for agent in agents}) == 1
-    one, two = (json.loads(agent.to_json()) for agent in agents)
-    one["revision"] = two["revision"] = 0
+    one, two = (json.loads(agent.to_json()) | {"revision": 0, "checksum": ""} for agent in agents)
     assert one == two
 
 

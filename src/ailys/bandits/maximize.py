@@ -112,6 +112,11 @@ def as_objective(f: Callable[..., float], bounds: Any, *, minimize: bool = False
     minimize : change the sign of the values
     rng : generator or seed handed to ``f``
 
+    Raises
+    ------
+    ValueError
+        bounds without low < high; when called, a value that is not a finite number
+
     Examples
     --------
     >>> box = as_objective(lambda x: -abs(x - 0.25), (0, 1))
@@ -147,6 +152,14 @@ def maximize(
     lipschitz : Lipschitz constant ("doo", "pacoptimizer")
     noise : sub-Gaussian scale, or "bounded" ("pacoptimizer")
     options : further parameters of the class of the method
+
+    Raises
+    ------
+    TypeError
+        f is not a function
+    ValueError
+        an unknown method or option, neither budget nor epsilon, a parameter that the method needs and did not get,
+        bounds without low < high, a value of f that is not a finite number
 
     Examples
     --------

@@ -36,6 +36,11 @@ class Optimizer(ABC):
     bounds : (low, high), or a list of such pairs; with a single pair points are numbers, otherwise arrays (D,)
     arity : parts into which a cell is split; odd, so that the middle part keeps the centre of its parent
 
+    Raises
+    ------
+    ValueError
+        bounds without low < high, arity < 2, a parameter out of its range
+
     Examples
     --------
     >>> from ailys.bandits import SOO
@@ -52,6 +57,7 @@ class Optimizer(ABC):
         self.tree = Partition(self.bounds, arity)
         self.t = 0
         self._cell: int | None = None  # asked and not told
+        self._asked: Any = None  # its point
         self.points: list[Any] = []
         self.values: list[float] = []
 
@@ -59,16 +65,23 @@ class Optimizer(ABC):
         """The next point to evaluate (the same one until its value is told)."""
         if self._cell is None:
             self._cell = self._next()
-        return self._point(self._cell)
+            self._asked = self._point(self._cell)
+        return self._asked if self._single else self._asked.copy()
 
     def tell(self, value: float) -> None:
-        """The value at the point asked for."""
+        """The value at the point asked for.
+
+        Raises
+        ------
+        ValueError
+            no point is waiting, or the value is not a finite number; nothing is changed then
+        """
         if self._cell is None:
             raise ValueError("no point is waiting for its value: ask first")
         value = check_value(value)
         self._check(value)
         cell, self._cell = self._cell, None
-        self.points.append(self._point(cell))
+        self.points.append(self._asked)
         self.values.append(value)
         self.t += 1
         self._learn(cell, value)
@@ -77,8 +90,8 @@ class Optimizer(ABC):
         """Refuse a value that the optimiser cannot take, before anything is changed."""
 
     def _point(self, cell: int) -> Any:
-        centre = self.tree.centre(cell)
-        return centre[0] if self._single else np.array(centre)
+        tree = self.tree
+        return 0.5 * (tree.low[cell][0] + tree.high[cell][0]) if self._single else np.array(tree.centre(cell))
 
     @abstractmethod
     def _next(self) -> int:
@@ -138,13 +151,12 @@ class _Deterministic(Optimizer):
 
     def _open(self, cell: int) -> None:
         """Split a cell and queue its children."""
-        first = self.tree.split(cell)
-        self.value.extend([math.nan] * self.tree.arity)
-        for i in range(self.tree.arity):
-            if i == self.tree.middle:
-                self._record(first + i, self.value[cell])
-            else:
-                self._queue.append(first + i)
+        tree = self.tree
+        first = tree.split(cell)
+        self.value.extend([math.nan] * tree.arity)
+        self._queue.extend([first + i for i in range(tree.arity) if i != tree.middle])
+        if tree.middle >= 0:
+            self._record(first + tree.middle, self.value[cell])
 
     def _next(self) -> int:
         while not self._queue:
@@ -184,6 +196,12 @@ class DOO(_Deterministic):
     bounds : the box
     lipschitz : Lipschitz constant in Euclidean distance: upper bound ``f(centre) + lipschitz diameter / 2``
     nu, rho : instead, a bound ``nu rho^depth`` of how much the function rises inside a cell above its centre
+
+    Raises
+    ------
+    ValueError
+        neither or both of lipschitz and (nu, rho); a negative constant, rho not strictly between 0 and 1; bounds
+        and arity as for `Optimizer`
 
     Examples
     --------
@@ -266,7 +284,7 @@ class _ByDepth(_Deterministic):
 
     def _add(self, cell: int, value: float) -> None:
         depth = self.tree.depth[cell]
-        while len(self._leaves) <= depth:
+        if depth == len(self._leaves):
             self._leaves.append([])
         heapq.heappush(self._leaves[depth], (-value, cell))
 
@@ -280,6 +298,11 @@ class SOO(_ByDepth):
 
     Sweeps over the depths; at each, the best leaf is split if it is better than those split before in the sweep.
     The depth is at most ``sqrt(t)`` unless ``h_max`` says otherwise.
+
+    Raises
+    ------
+    ValueError
+        as for `Optimizer`; h_max < 1
     """
 
     def __init__(self, bounds: Any, *, h_max: int | None = None, arity: int = 3) -> None:
@@ -307,6 +330,11 @@ class SequOOL(_ByDepth):
     """Sequential online optimisation: ``floor(h_max / h)`` best cells of each depth (Bartlett, Gabillon, Valko 2019).
 
     ``h_max = floor(n / sum_{t <= n} 1 / t)`` for a budget of n evaluations.
+
+    Raises
+    ------
+    ValueError
+        as for `Optimizer`; budget < 1
     """
 
     def __init__(self, bounds: Any, budget: int, *, arity: int = 3) -> None:
@@ -355,6 +383,11 @@ class StoSOO(_Averaging):
 
     Bounds ``mean + scale sqrt(ln(n k / delta) / (2 N))`` with ``delta = 1 / sqrt(n)``, depth at most ``sqrt(n / k)``.
     ``scale``: length of the interval of the noisy values.
+
+    Raises
+    ------
+    ValueError
+        as for `Optimizer`; budget < 2, k < 1, scale not positive
     """
 
     def __init__(self, bounds: Any, budget: int, *, k: int | None = None, scale: float = 1.0, arity: int = 3) -> None:
@@ -418,6 +451,11 @@ class StroquOOL(_Averaging):
     ``h_max = floor(n / (2 (log2 n + 1)^2))``. At depth h, for p from ``log2(h_max / h)`` down to 0, the ``h_max / (h 2^p)`` best
     cells with at least ``2^p`` samples are split and their children sampled ``2^p`` times each; at the end the best cell of
     each number of samples is sampled ``h_max`` times, and the best of these is named.
+
+    Raises
+    ------
+    ValueError
+        as for `Optimizer`; budget < 2
     """
 
     def __init__(self, bounds: Any, budget: int, *, arity: int = 3) -> None:
@@ -470,7 +508,8 @@ class StroquOOL(_Averaging):
             n, s = self._final[cell]
             self._final[cell] = n + 1, s + value
         else:
-            super()._learn(cell, value)
+            self.n[cell] += 1
+            self.s[cell] += value
 
     def best(self) -> tuple[Any, float]:
         """The candidate of the best mean in the final samples (before them: the best cell sampled most)."""
