@@ -206,14 +206,9 @@ def _index(policy, family, sigma, params, t, log_t, n, count, total, binary, rng
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def choose(policy, family, sigma, params, t, counts, sums, aux, values, repeats, sizes, rng):  # type: ignore[no-untyped-def]
-    """The arm that a policy draws at time t + 1; arms not drawn yet come first."""
+def _pick_index(policy, family, sigma, params, t, counts, sums, aux, values, repeats, sizes, rng):  # type: ignore[no-untyped-def]
+    """The arm of the largest index, computed for all arms."""
     n = counts.size
-    for a in range(n):
-        if counts[a] == 0:
-            return a
-    if policy == KLUCB:
-        return _pick_klucb(family, sigma, params[0], t, counts, sums, aux, rng)
     log_t = math.log(t)
     top = -np.inf
     if policy in (IMED, EMPIRICAL_IMED):
@@ -239,7 +234,34 @@ def choose(policy, family, sigma, params, t, counts, sums, aux, values, repeats,
     return chosen
 
 
+# inlined into `play`: handing over a dozen arrays costs more than most decisions
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def choose(policy, family, sigma, params, t, counts, sums, aux, values, repeats, sizes, rng):  # type: ignore[no-untyped-def]
+    """The arm that a policy draws at time t + 1; arms not drawn yet come first."""
+    for a in range(counts.size):
+        if counts[a] == 0:
+            return a
+    if policy == KLUCB:
+        return _pick_klucb(family, sigma, params[0], t, counts, sums, aux, rng)
+    return _pick_index(policy, family, sigma, params, t, counts, sums, aux, values, repeats, sizes, rng)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
+def _keep(reward, values, repeats, size):  # type: ignore[no-untyped-def]
+    """Add a reward to the sorted distinct ones of an arm; how many there are now."""
+    i = np.searchsorted(values[:size], reward)
+    if i < size and values[i] == reward:
+        repeats[i] += 1
+        return size
+    for j in range(size, i, -1):
+        values[j] = values[j - 1]
+        repeats[j] = repeats[j - 1]
+    values[i] = reward
+    repeats[i] = 1
+    return size + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def observe(policy, family, arm, reward, coin, counts, sums, aux, values, repeats, sizes):  # type: ignore[no-untyped-def]
     """Count a reward (in the units of the kernels) of an arm; ``coin`` is the reward made binary."""
     if (
@@ -251,17 +273,7 @@ def observe(policy, family, arm, reward, coin, counts, sums, aux, values, repeat
     if policy in (THOMPSON, BAYES_UCB) and family == BERNOULLI:
         aux[arm, 0] += coin
     elif policy in (EMPIRICAL_KLUCB, EMPIRICAL_IMED):
-        size = sizes[arm]
-        i = np.searchsorted(values[arm, :size], reward)
-        if i < size and values[arm, i] == reward:
-            repeats[arm, i] += 1
-        else:
-            for j in range(size, i, -1):
-                values[arm, j] = values[arm, j - 1]
-                repeats[arm, j] = repeats[arm, j - 1]
-            values[arm, i] = reward
-            repeats[arm, i] = 1
-            sizes[arm] = size + 1
+        sizes[arm] = _keep(reward, values[arm], repeats[arm], sizes[arm])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
