@@ -2,11 +2,6 @@
 
 import json
 import multiprocessing
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -16,6 +11,8 @@ from hypothesis import strategies as st
 import ailys.bandits as bandits
 from ailys.bandits import KLUCB, UCB, Agent, Arms, Thompson
 from ailys.bandits.state import Locked, lock, restore_generator, state_text, stored_generator
+
+from .kills import killed_children
 
 
 def snapshot(agent):
@@ -238,17 +235,25 @@ def test_a_log_rebuilds_the_agent_and_catches_up_a_state_that_is_behind(tmp_path
 
 
 WORKER = """
-import sys, time
+import os, sys
 from ailys.bandits import Agent, KLUCB
 from pathlib import Path
 state, log, told = map(Path, sys.argv[1:])
-agent = Agent.from_json(state) if state.exists() else KLUCB(3, rng=0, log=log)
-if not state.exists():
-    agent.to_json(state)
+KLUCB(3, rng=0, log=log).to_json(state)
 warm = KLUCB(2, rng=0)  # loads the compiled kernels
 for _ in range(4):
     warm.tell(warm.ask(), 1)
 print("ready", flush=True)
+for _ in sys.stdin:  # a child for each line
+    child = os.fork()
+    if not child:
+        break
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+else:
+    sys.exit()
+agent = Agent.from_json(state)
 while agent.t < 10**6:
     trial = next(iter(agent.pending), None)
     if trial is None:
@@ -267,14 +272,7 @@ while agent.t < 10**6:
 def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(tmp_path):
     state, log, told = tmp_path / "s.json", tmp_path / "log.csv", tmp_path / "told.txt"
     rng = np.random.default_rng(0)
-    for _ in range(12):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, state, log, told], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
-        time.sleep(rng.uniform(0.0, 0.25))
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+    for _ in killed_children(WORKER, state, log, told, pauses=rng.uniform(0.0, 0.25, 20)):
         agent = Agent.from_json(state)
         attempted = [int(line) for line in told.read_text().split()] if told.exists() else []
         # every outcome handed over before the last one is in, and none twice
@@ -304,7 +302,7 @@ def test_two_processes_on_one_state_lose_no_update(tmp_path):
     UCB(2, rng=0).to_json(path)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    workers = [context.Process(target=hammer, args=(path, 150, queue)) for _ in range(2)]
+    workers = [context.Process(target=hammer, args=(path, 60, queue)) for _ in range(2)]
     for worker in workers:
         worker.start()
     done = sum(queue.get(timeout=120) for _ in workers)
