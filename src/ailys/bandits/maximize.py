@@ -12,7 +12,8 @@ import numpy as np
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
 from ..core.randomness import Seed, as_generator
-from .optimizers import DOO, SOO, SequOOL, StoSOO, StroquOOL, check_budget, check_value
+from .averaging import StoSOO, StroquOOL
+from .optimizers import DOO, SOO, SequOOL, check_budget, check_value
 from .pac import PACOptimizer
 from .partition import check_bounds
 from .treebandits import HCT, HOO, POO
