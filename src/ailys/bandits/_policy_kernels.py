@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ._divergence_kernels import BERNOULLI, GAUSSIAN, POISSON, kl, kl_bounds, kl_upper, variance
+from ._divergence_kernels import BERNOULLI, EXPONENTIAL, GAUSSIAN, POISSON, kl, kl_bounds, kl_upper, variance
 from ._quantile_kernels import beta_upper, gamma_upper, normal_upper
 from ._reward_kernels import draw_reward
 
@@ -29,12 +29,18 @@ def _log_plus(x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _bound(aux, a, level):  # type: ignore[no-untyped-def]
-    """Upper bound of the KL-UCB index of an arm at this level: the index is concave in the level, so its tangent is one."""
+def _bound(aux, a, level, family):  # type: ignore[no-untyped-def]
+    """Upper bound of the KL-UCB index of an arm at this level: the tangent of a concave function of the level.
+
+    The index is one where the divergence is convex in its second mean; of exponential rewards the logarithm of the index is.
+    """
     later = level - aux[a, 2]
-    if later <= 0.0:
+    if later <= 0.0 or aux[a, 0] == np.inf:
         return aux[a, 0]
-    bound = aux[a, 0] + aux[a, 1] * later
+    if family == EXPONENTIAL:
+        bound = aux[a, 0] * math.exp(aux[a, 1] / aux[a, 0] * later)
+    else:
+        bound = aux[a, 0] + aux[a, 1] * later
     return bound + 1e-12 * (1.0 + abs(bound))
 
 
@@ -60,7 +66,7 @@ def _pick_klucb(family, sigma, c, t, counts, sums, aux, rng):  # type: ignore[no
     level = log_t + (c * math.log(log_t) if c != 0.0 and log_t > 1.0 else 0.0)
     lead, top, second = 0, -np.inf, -np.inf  # the arm of the largest bound is the likely winner
     for a in range(n):
-        bound = _bound(aux, a, level)
+        bound = _bound(aux, a, level, family)
         if bound > top:
             lead, top, second = a, bound, top
         elif bound > second:
@@ -74,10 +80,14 @@ def _pick_klucb(family, sigma, c, t, counts, sums, aux, rng):  # type: ignore[no
     best = _evaluate(lead, family, sigma, level, counts, sums, aux)
     chosen, ties = lead, 1
     for a in range(n):
-        if a == lead or _bound(aux, a, level) < best:
+        if a == lead or _bound(aux, a, level, family) < best:
             continue
         mean = sums[a] / counts[a]
         if mean < best and counts[a] * kl_bounds(mean, best, family, sigma)[0] > level * (1.0 + 1e-9):
+            continue
+        if counts[a] == counts[chosen] and sums[a] == sums[chosen]:  # the same sample, the same index
+            aux[a] = aux[chosen]
+            ties += 1
             continue
         index = _evaluate(a, family, sigma, level, counts, sums, aux)
         if index > best:
