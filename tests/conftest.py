@@ -25,3 +25,9 @@ def ailys(capsys):
         return stopped.value.code, out, err
 
     return call
+
+
+def pytest_configure(config):
+    """Files go to the workers as they stand: the long ones of tests first, the doctests of src last, so all end together."""
+    if hasattr(config.option, "loadscopereorder"):  # otherwise the files of few tests come last, however long these are
+        config.option.loadscopereorder = False

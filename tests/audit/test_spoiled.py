@@ -25,7 +25,9 @@ def test_a_spoiled_implementation_breaks_the_claim(domain, name, monkeypatch):
     assert name in spoils, f"tests/{domain}/spoils.py does not say how to spoil what {name!r} is about"
     claim = next(claim for claim in all_claims([domain])[domain] if claim.name == name)
     spoils[name](monkeypatch)
-    assert check_claim(claim, TRIALS, rng=0, n_jobs=1).verdict == "broken"
+    # one violation breaks a theorem, and the first trials of many are those of few: most slips show at once
+    stages = (3, 12, TRIALS) if claim.level == 0 else (TRIALS,)
+    assert any(check_claim(claim, trials, rng=0, n_jobs=1).verdict == "broken" for trials in stages)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

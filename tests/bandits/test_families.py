@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ailys.bandits import as_family, kl_divergence, kl_lower, kl_upper, lai_robbins, mixture_log_regret
+from ailys.bandits._divergence_kernels import kl, kl_bounds
 from ailys.bandits._quantile_kernels import beta_upper, gamma_tail, gamma_upper, normal_upper
 
 EXACT = {
@@ -65,6 +66,18 @@ def test_indices_invert_the_divergence(family, p, log_level):
         outside = q - inside * room
         if 0 < outside < (1 if family == "bernoulli" else math.inf):
             assert kl_divergence(p, outside, family) >= level
+
+
+@pytest.mark.parametrize("code", range(4))
+@given(p=probabilities, share=st.floats(1e-6, 1 - 1e-6))
+def test_rational_bounds_enclose_the_divergence(code, p, share):
+    q = p + share * (1 - p)
+    low, high = kl_bounds(p, q, code, 1.0)
+    exact = kl(p, q, code, 1.0)
+    assert low * (1 - 1e-9) <= exact <= high * (1 + 1e-9)
+    if q < 1.3 * p and q < 0.5:  # and are near it where a decision is close
+        assert high <= 1.003 * exact
+        assert low >= 0.99 * exact
 
 
 def test_indices_at_the_edges():

@@ -235,7 +235,8 @@ def test_the_best_node_is_named_with_few_errors():
     mu, wrong, draws = np.array([0.9, 0.75, 0.6, 0.5, 0.4]), 0, []
     R = smoothness(mu, PATH)
     for seed in range(50):
-        agent, rng = SpectralTaS(PATH, R=R, family="gaussian(0.3)", delta=0.3, rng=seed), np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
+        agent = SpectralTaS(PATH, R=R, family="gaussian(0.3)", delta=0.3, rng=seed, update_every=25)
         while not agent.should_stop:
             arm = agent.ask()
             agent.tell(arm, mu[arm] + 0.3 * rng.standard_normal())
@@ -257,7 +258,7 @@ def test_graph_agents_survive_in_their_states():
         for _ in range(30):
             agent.tell(agent.ask(), float(rng.standard_normal()))
         again = Agent.from_json(agent.to_json())
-        one, two = (json.loads(a.to_json()) | {"revision": 0} for a in (agent, again))
+        one, two = (json.loads(a.to_json()) | {"revision": 0, "checksum": ""} for a in (agent, again))
         assert one == two
         assert again.ask() == agent.ask()
 

@@ -145,8 +145,7 @@ def test_a_state_goes_on_where_it_stood(seed, name):
             agent.tell(arm, reward)
         assert len(set(asked)) == 1
         assert len({agent.should_stop for agent in agents}) == 1
-    one, two = (json.loads(agent.to_json()) for agent in agents)
-    one["revision"] = two["revision"] = 0
+    one, two = (json.loads(agent.to_json()) | {"revision": 0, "checksum": ""} for agent in agents)
     assert one == two
 
 
@@ -212,7 +211,7 @@ def test_the_time_over_its_bound_goes_to_one():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["bernoulli", "gaussian", "poisson", "exponential", "bounded"])
+@pytest.mark.parametrize("family", ["bernoulli", "gaussian(0.5)", "poisson", "exponential", "bounded"])
 def test_answers_are_wrong_with_probability_at_most_delta(family):
     means = [0.5, 0.42, 0.3] if family != "exponential" else [1.5, 1.0, 0.5]
     delta, n = 0.2, 150
@@ -262,9 +261,9 @@ def test_sample_sizes_of_table_1(name):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = simulate_identification(
-                {name: RULES[name]}, means, 0.1, n_replicates=500, threshold="heuristic", rng=11, n_jobs=2
+                {name: RULES[name]}, means, 0.1, n_replicates=300, threshold="heuristic", rng=11, n_jobs=2
             )
-        # 500 runs: the standard error is about 3 %, 10 % are more than three of the difference
+        # 300 runs: the standard error of the difference is about 4.6 %; a mean 20 % off is seen with probability .98
         assert result.mean[0] == pytest.approx(expected, rel=0.1)
         assert result.error_rate[0] < 0.05
 
@@ -324,7 +323,7 @@ def test_level_sets_are_found_and_their_time_is_the_formula():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("means", "answer"), [([0.3, 0.7, 0.8], True), ([0.65, 0.7, 0.8], False)])
+@pytest.mark.parametrize(("means", "answer"), [([0.3, 0.7, 0.8], True), ([0.72, 0.75, 0.8], False)])
 def test_murphy_sampling_answers_the_question(means, answer):
     wrong = 0
     for seed in range(20):

@@ -75,6 +75,25 @@ def test_the_arm_drawn_has_the_best_index(name):
         agent.tell(arm, world(arm))
 
 
+@pytest.mark.parametrize("c", [0.0, 3.0])
+@pytest.mark.parametrize("family", WORLDS)
+def test_kl_ucb_draws_the_arms_of_the_plain_rule(family, c):
+    """Indices that are passed over or bounded never belong to the arm that all indices together would have chosen."""
+    means, n_rounds = (np.array(WORLDS[family] * 3, float) if family != "bernoulli" else np.array(LOW)), 4000
+    keys, (generator,) = replicate_streams(np.random.default_rng(8), len(means), 1, True)
+    agent = bandits.KLUCB(len(means), family=family, rng=generator, c=c)
+    drawn, world = np.empty(n_rounds, np.int64), Arms(means, family, keys=keys[0])
+    play_compiled(agent, means, keys[0], n_rounds, np.array([n_rounds]), np.empty(1), drawn)
+    counts, sums = np.zeros(len(means)), np.zeros(len(means))
+    for t, arm in enumerate(drawn):
+        if t >= len(means):
+            level = math.log(t) + c * math.log(math.log(t)) * (math.log(t) > 1)
+            index = kl_upper(sums / counts, level / counts, family)
+            assert index[arm] >= index.max() - 1e-9 * max(1, abs(index.max())), t
+        counts[arm] += 1
+        sums[arm] += world(arm)
+
+
 @pytest.mark.parametrize("family", WORLDS)
 @pytest.mark.parametrize("name", POLICIES)
 def test_live_use_and_simulation_take_the_same_decisions(name, family):

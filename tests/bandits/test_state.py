@@ -2,11 +2,6 @@
 
 import json
 import multiprocessing
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,11 +10,13 @@ from hypothesis import strategies as st
 
 import ailys.bandits as bandits
 from ailys.bandits import KLUCB, UCB, Agent, Arms, Thompson
-from ailys.bandits.state import Locked, lock, restore_generator, stored_generator
+from ailys.bandits.state import Locked, lock, restore_generator, state_text, stored_generator
+
+from .kills import killed_children
 
 
 def snapshot(agent):
-    return json.loads(agent.to_json())
+    return {k: v for k, v in json.loads(agent.to_json()).items() if k not in ("revision", "checksum")}
 
 
 def test_an_outcome_is_counted_once_and_only_for_its_trial():
@@ -67,7 +64,7 @@ def test_an_agent_read_from_its_state_goes_on_as_if_nothing_had_happened(seed, k
     for step in range(60):
         if step == 25:
             agents.append(Agent.from_json(agents[0].to_json()))
-            assert agents[1].to_json().replace('"revision": 2', '"revision": 1') == agents[0].to_json()
+            assert snapshot(agents[1]) == snapshot(agents[0])
         asked = [agent.ask() for agent in agents]
         assert len(set(asked)) == 1
         reward = float(world.choice([0.0, 0.3, 1.1, 2.0]))
@@ -122,7 +119,7 @@ def test_what_is_not_a_state_is_refused(tmp_path):
         ({"rng": {"bit_generator": "system"}}, "names the generator"),
         ({"parameters": {"fog": 1}}, "misses or spoils"),
     ]:
-        path.write_text(json.dumps(good | change))
+        path.write_text(state_text(good | change))
         with pytest.raises(ValueError, match=said):
             Agent.from_json(path)
     path.write_text(json.dumps(good)[:-20])
@@ -137,6 +134,72 @@ def test_what_is_not_a_state_is_refused(tmp_path):
         Agent.from_json(tmp_path / "none.json")
 
 
+def paths_of(value, path=()):
+    """Where the numbers, words and empty lists of a state stand."""
+    if isinstance(value, (dict, list)) and value:
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from paths_of(value[key], (*path, key))
+    else:
+        yield path
+
+
+def test_whatever_is_edited_in_a_state_is_noticed(tmp_path):
+    test = bandits.ABTest(["old", "new"], rng=0, log=tmp_path / "log.csv")
+    for outcome in (0, 1, 1, 0, 1):
+        test.record(test.assign(), outcome)
+    test.assign(2)
+    text = test.to_json()
+    assert Agent.from_json(json.dumps(json.loads(text), indent=2)).t == 5  # white space is no edit
+    paths = list(paths_of(json.loads(text)))
+    assert len(paths) > 40
+    for *above, last in paths:
+        state = json.loads(text)
+        place = state
+        for key in above:
+            place = place[key]
+        there = place[last]
+        place[last] = there + 1 if isinstance(there, (int, float)) else f"{there}x"
+        with pytest.raises(ValueError, match="schema" if last == "schema" else "does not match its checksum"):
+            Agent.from_json(json.dumps(state))
+        del place[last]
+        with pytest.raises(ValueError, match="schema" if last == "schema" else "does not match its checksum"):
+            Agent.from_json(json.dumps(state))
+
+
+@pytest.mark.parametrize("other", [None, -1, 0.5, 1e308, 10**30, "x", [], {}, [[1]]])
+def test_a_state_that_no_agent_was_in_is_refused_whatever_its_checksum(other):
+    test = bandits.ABTest(["old", "new"], rng=0)
+    for outcome in (0, 1, 1):
+        test.record(test.assign(), outcome)
+    test.assign(2)
+    text, refused = test.to_json(), 0
+    for *above, last in paths_of(json.loads(text)):
+        state = json.loads(text)
+        place = state
+        for key in above:
+            place = place[key]
+        place[last] = other
+        try:
+            agent = Agent.from_json(state_text(state))
+        except (ValueError, FileNotFoundError):
+            refused += 1
+        else:  # a state that it could have been in
+            agent.ask()
+    assert refused > 10
+
+
+def test_an_edited_beginning_of_a_log_is_noticed(tmp_path):
+    path = tmp_path / "log.csv"
+    agent = UCB(2, rng=0, log=path)
+    agent.tell(agent.ask(), 1)
+    assert Agent.from_log(path).t == 1
+    with pytest.raises(ValueError, match="load it with UCB"):
+        Thompson.from_log(path)
+    path.write_text(path.read_text().replace('"bernoulli"', '"bounded"', 1))
+    with pytest.raises(ValueError, match="line 1: the state does not match its checksum"):
+        Agent.from_log(path)
+
+
 def test_a_log_rebuilds_the_agent_and_catches_up_a_state_that_is_behind(tmp_path):
     log, state = tmp_path / "log.csv", tmp_path / "s.json"
     agent, world = KLUCB(3, rng=0, log=log), Arms([0.2, 0.5, 0.7], rng=0)
@@ -145,7 +208,7 @@ def test_a_log_rebuilds_the_agent_and_catches_up_a_state_that_is_behind(tmp_path
         agent.tell(arm, world(arm))
         if step == 20:
             agent.to_json(state)
-    assert Agent.from_json(state).to_json() == agent.to_json().replace('"revision": 3', '"revision": 2')
+    assert snapshot(Agent.from_json(state)) == snapshot(agent)
     rebuilt = Agent.from_log(log)
     assert np.array_equal(rebuilt.counts, agent.counts)
     assert rebuilt.rng.bit_generator.state == agent.rng.bit_generator.state
@@ -172,17 +235,25 @@ def test_a_log_rebuilds_the_agent_and_catches_up_a_state_that_is_behind(tmp_path
 
 
 WORKER = """
-import sys, time
+import os, sys
 from ailys.bandits import Agent, KLUCB
 from pathlib import Path
 state, log, told = map(Path, sys.argv[1:])
-agent = Agent.from_json(state) if state.exists() else KLUCB(3, rng=0, log=log)
-if not state.exists():
-    agent.to_json(state)
+KLUCB(3, rng=0, log=log).to_json(state)
 warm = KLUCB(2, rng=0)  # loads the compiled kernels
 for _ in range(4):
     warm.tell(warm.ask(), 1)
 print("ready", flush=True)
+for _ in sys.stdin:  # a child for each line
+    child = os.fork()
+    if not child:
+        break
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+else:
+    sys.exit()
+agent = Agent.from_json(state)
 while agent.t < 10**6:
     trial = next(iter(agent.pending), None)
     if trial is None:
@@ -201,14 +272,7 @@ while agent.t < 10**6:
 def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(tmp_path):
     state, log, told = tmp_path / "s.json", tmp_path / "log.csv", tmp_path / "told.txt"
     rng = np.random.default_rng(0)
-    for _ in range(12):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, state, log, told], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
-        time.sleep(rng.uniform(0.0, 0.25))
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+    for _ in killed_children(WORKER, state, log, told, pauses=rng.uniform(0.0, 0.25, 20)):
         agent = Agent.from_json(state)
         attempted = [int(line) for line in told.read_text().split()] if told.exists() else []
         # every outcome handed over before the last one is in, and none twice
@@ -238,7 +302,7 @@ def test_two_processes_on_one_state_lose_no_update(tmp_path):
     UCB(2, rng=0).to_json(path)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    workers = [context.Process(target=hammer, args=(path, 150, queue)) for _ in range(2)]
+    workers = [context.Process(target=hammer, args=(path, 60, queue)) for _ in range(2)]
     for worker in workers:
         worker.start()
     done = sum(queue.get(timeout=120) for _ in workers)

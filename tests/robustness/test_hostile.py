@@ -1,7 +1,7 @@
 """Every verb of every system, with something wrong in a line that works: a sentence and a code, and nothing lost.
 
-In the normal run a few cases of each verb, drawn with a fixed seed; behind the mark ``slow`` more of them. All of them
-are tried by ``benchmarks/reproduce_robustness.py``, which writes the table of docs/robustness.md.
+A few cases of each verb, drawn with a fixed seed; behind the mark ``slow`` more of them. All of them are tried by
+``benchmarks/reproduce_robustness.py``, which writes the table of docs/robustness.md.
 """
 
 import random
@@ -43,10 +43,10 @@ def test_permissions_bind_the_cases_also_as_root(tmp_path):
             (shut / "file").write_text("x")
 
 
-def survives(name, most):
+def survives(name, first, last):
     cases = all_cases(VERBS[name])
     wrong = []
-    for case in random.Random(name).sample(cases, min(most, len(cases))):
+    for case in random.Random(name).sample(cases, min(MANY, len(cases)))[first:last]:
         _, faults = try_case(case)
         wrong += [f"{case}: {fault}" for fault in faults]
     assert not wrong, "\n".join(wrong)
@@ -54,13 +54,13 @@ def survives(name, most):
 
 @pytest.mark.parametrize("name", VERBS)
 def test_a_hostile_input_gets_a_sentence(name):
-    survives(name, FEW)
+    survives(name, 0, FEW)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VERBS)
-def test_many_hostile_inputs_get_a_sentence(name):
-    survives(name, MANY)
+def test_more_hostile_inputs_get_a_sentence(name):
+    survives(name, FEW, MANY)
 
 
 @pytest.mark.parametrize("system", [*DOMAINS, *FRONTS])

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from .abtest import ABTestResult, ab_test
 from .agent import Agent, Recommendation
+from .averaging import StoSOO, StroquOOL
 from .clinical import ThompsonTrial, prob_best
 from .complexity import OracleWeights, characteristic_time, oracle_weights, sample_lower_bound
 from .discovery import PROOF_CONSTANT, DiscoveryResult, GoodUCB, discover, macroscopic_discoveries
@@ -48,7 +49,7 @@ from .identification_simulation import IdentificationResult, simulate_identifica
 from .intervals import confidence_sequence, effect_interval
 from .levelsets import APT, LevelSet, MinimumTest, level_set_time, minimum_test_time
 from .maximize import Objective, OptimizeResult, as_objective, maximize
-from .optimizers import DOO, SOO, SequOOL, StoSOO, StroquOOL
+from .optimizers import DOO, SOO, SequOOL
 from .pac import PACOptimizer
 from .planning import ABTestPlan, plan_ab_test
 from .policies import (

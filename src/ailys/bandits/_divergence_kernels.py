@@ -64,6 +64,23 @@ def kl(p, q, family, sigma):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def kl_bounds(p, q, family, sigma):  # type: ignore[no-untyped-def]
+    """Numbers below and above ``kl(p, q)`` for p < q, for Bernoulli without a logarithm.
+
+    With u = g / p and v = g / (1 - p): ``3u (2 + u) / (6 + 6u + u^2) <= ln(1 + u) <= u (6 + u) / (6 + 4u)`` and
+    ``-ln(1 - v) <= v + v^2 / 2 + v^3 / 3 + v^4 / 4 (1 - v)``.
+    """
+    if family == BERNOULLI and q < 1.0:
+        gap = q - p
+        w, v = p + gap / 1.5, gap / (1.0 - p)
+        first = (2.0 * p + q) / (p * p + 4.0 * p * q + q * q)
+        second = 0.5 * (1.0 + v / 1.5 + 0.5 * v * v / (1.0 - v)) / (1.0 - p)
+        return 0.5 * gap * gap / (w * (1.0 - w)), gap * gap * (first + second)
+    d = kl(p, q, family, sigma)
+    return d, d
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def variance(m, family, sigma):  # type: ignore[no-untyped-def]
     """Variance of the member of mean m."""
     if family == BERNOULLI:
@@ -94,20 +111,25 @@ def _bernoulli_upper(p, level):  # type: ignore[no-untyped-def]
         return 1.0
     if p <= 0.0:
         return -math.expm1(-level)
-    # three points right of the root (Pinsker; d >= (q-p)^2 / 2q; d >= -(1-p) ln(1-q) - H(p)): h is convex
-    # there, so Newton's method goes down to the root without ever crossing it
-    q = min(p + math.sqrt(0.5 * level), p + level + math.sqrt(level * (level + 2.0 * p)))
-    q = min(q, -math.expm1(-(level + _entropy(p)) / (1.0 - p)))
-    if q >= 1.0:
-        return 1.0
-    for _ in range(60):
+    # d(p, p + g) >= g^2 / 2 w (1 - w) with w = p + 2g / 3: where this is the level is a point right of the root
+    half, scale = level * (1.0 - 2.0 * p) / 1.5, 1.0 + level / 1.125
+    q = p + (half + math.sqrt(half * half + 2.0 * level * p * (1.0 - p) * scale)) / scale
+    if q > 0.9:  # d >= -(1-p) ln(1-q) - H(p)
+        q = min(q, -math.expm1(-(level + _entropy(p)) / (1.0 - p)))
+        if q >= 1.0:
+            return 1.0
+    for _ in range(60):  # Halley's method
         if q <= p:
             return p
-        step = (kl(p, q, 0, 1.0) - level) * q * (1.0 - q) / (q - p)
+        gap, v = q - p, q * (1.0 - q)
+        step = (kl(p, q, 0, 1.0) - level) * v / gap
+        bend = 0.5 * step * (gap * gap + p * (1.0 - p)) / (v * gap)  # half of step h'' / h'
+        if abs(bend) < 0.5:
+            step /= 1.0 - bend
         q -= step
-        if step < 1e-13:
+        if abs(step) < 1e-6 * gap:  # what is left is of the order of its cube
             break
-    return max(q, p)
+    return min(max(q, p), 1.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -3,8 +3,8 @@
 Every policy is one function of the arms' counts and sums. `choose` serves the live agents and the
 simulation alike, so both take the same decisions. Ties are broken uniformly.
 
-Arrays: ``counts`` (K,) draws; ``sums`` (K,) sums of rewards; ``aux`` (K, 2) what a policy keeps for itself (KL-UCB: an
-upper bound of the index and the time until which it holds; Thompson: sums of rewards made binary);
+Arrays: ``counts`` (K,) draws; ``sums`` (K,) sums of rewards; ``aux`` (K, 3) what a policy keeps for itself (KL-UCB: an
+index, its slope in the level and the level; Thompson: sums of rewards made binary);
 ``values``, ``repeats`` (K, capacity) and ``sizes`` (K,) the distinct rewards of each arm with their
 multiplicities, sorted, for the policies that need the whole sample.
 """
@@ -16,12 +16,11 @@ import math
 import numpy as np
 from numba import njit
 
-from ._divergence_kernels import BERNOULLI, GAUSSIAN, POISSON, kl, kl_upper
+from ._divergence_kernels import BERNOULLI, EXPONENTIAL, GAUSSIAN, POISSON, kl, kl_bounds, kl_upper, variance
 from ._quantile_kernels import beta_upper, gamma_upper, normal_upper
 from ._reward_kernels import draw_reward
 
 UCB, MOSS, KLUCB, KLUCBPP, KLUCB_SWITCH, BAYES_UCB, THOMPSON, IMED, EMPIRICAL_KLUCB, EMPIRICAL_IMED = range(10)
-_FRESH = 1.05  # a bound of a KL-UCB index serves until the time has grown by this factor
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -30,54 +29,78 @@ def _log_plus(x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pick_klucb(family, sigma, c, t, counts, sums, aux, rng):  # type: ignore[no-untyped-def]
-    """KL-UCB, computing few indices: they grow slowly with t, so an old one at a later time is a bound.
+def _bound(aux, a, level, family):  # type: ignore[no-untyped-def]
+    """Upper bound of the KL-UCB index of an arm at this level: the tangent of a concave function of the level.
 
-    An arm is passed over when its bound is below the leader's index, or when one divergence shows that its
-    index is. The arm chosen is that of the plain rule, ties included.
+    The index is one where the divergence is convex in its second mean; of exponential rewards the logarithm of the index is.
+    """
+    later = level - aux[a, 2]
+    if later <= 0.0 or aux[a, 0] == np.inf:
+        return aux[a, 0]
+    if family == EXPONENTIAL:
+        bound = aux[a, 0] * math.exp(aux[a, 1] / aux[a, 0] * later)
+    else:
+        bound = aux[a, 0] + aux[a, 1] * later
+    return bound + 1e-12 * (1.0 + abs(bound))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _evaluate(a, family, sigma, level, counts, sums, aux):  # type: ignore[no-untyped-def]
+    """The KL-UCB index of an arm, kept with its slope ``V(index) / (N (index - mean))``."""
+    mean = sums[a] / counts[a]
+    index = kl_upper(mean, level / counts[a], family, sigma)
+    aux[a, 0], aux[a, 2] = index, level
+    aux[a, 1] = variance(index, family, sigma) / (counts[a] * (index - mean)) if index > mean else np.inf
+    return index
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pick_klucb(family, sigma, c, t, counts, sums, aux, rng):  # type: ignore[no-untyped-def]
+    """KL-UCB, computing few indices: only those of arms whose bound is not below what is known of another arm.
+
+    Most decisions need none: rational bounds of one divergence show that the leader's index is above all the others.
+    The arm chosen is that of the plain rule; one uniform number is drawn if several have the largest index.
     """
     n = counts.size
     log_t = math.log(t)
     level = log_t + (c * math.log(log_t) if c != 0.0 and log_t > 1.0 else 0.0)
-    lead, top, second, last = 0, -1e300, -1e300, -1e300
-    for a in range(n):  # the arm of the largest bound (stale ones included) is the likely winner
-        bound = aux[a, 0] if aux[a, 1] >= t else np.inf
-        if aux[a, 0] > top:
-            lead, top, second = a, aux[a, 0], max(second, last)
-            last = bound
-        else:
-            second = max(second, bound)
-    mean = sums[lead] / counts[lead]
-    # one divergence says whether the leader's index is above all the bounds of the others
-    if second < mean:
-        return lead
-    if mean < second < np.inf and counts[lead] * kl(mean, second, family, sigma) < level * (1.0 - 1e-9) - 1e-9:
-        return lead
-    lead_index = kl_upper(sums[lead] / counts[lead], level / counts[lead], family, sigma)
-    best, chosen, ties = lead_index, -1, 0
+    lead, top, second = 0, -np.inf, -np.inf  # the arm of the largest bound is the likely winner
     for a in range(n):
-        if a == lead:
-            index = lead_index
-        else:
-            if aux[a, 1] >= t and aux[a, 0] < best:
-                continue
-            mean = sums[a] / counts[a]
-            if mean < best and counts[a] * kl(mean, best, family, sigma) > level * (1.0 + 1e-9) + 1e-9:
-                if aux[a, 1] < t:
-                    later = math.log(_FRESH * t)
-                    later += c * math.log(later) if c != 0.0 and later > 1.0 else 0.0
-                    aux[a, 0] = kl_upper(mean, later / counts[a], family, sigma)
-                    aux[a, 1] = _FRESH * t
-                continue
-            index = kl_upper(mean, level / counts[a], family, sigma)
-        if index > best or chosen < 0:
-            if index < best:
-                continue
+        bound = _bound(aux, a, level, family)
+        if bound > top:
+            lead, top, second = a, bound, top
+        elif bound > second:
+            second = bound
+    if second < np.inf:
+        mean = sums[lead] / counts[lead]
+        if mean > second:
+            return lead
+        if mean < second and counts[lead] * kl_bounds(mean, second, family, sigma)[1] < level * (1.0 - 1e-9):
+            return lead
+    best = _evaluate(lead, family, sigma, level, counts, sums, aux)
+    chosen, ties = lead, 1
+    for a in range(n):
+        if a == lead or _bound(aux, a, level, family) < best:
+            continue
+        mean = sums[a] / counts[a]
+        if mean < best and counts[a] * kl_bounds(mean, best, family, sigma)[0] > level * (1.0 + 1e-9):
+            continue
+        if counts[a] == counts[chosen] and sums[a] == sums[chosen]:  # the same sample, the same index
+            aux[a] = aux[chosen]
+            ties += 1
+            continue
+        index = _evaluate(a, family, sigma, level, counts, sums, aux)
+        if index > best:
             best, chosen, ties = index, a, 1
         elif index == best:
             ties += 1
-            if rng.random() * ties < 1.0:
-                chosen = a
+    if ties > 1:
+        skipped = int(rng.random() * ties)
+        for a in range(n):
+            if aux[a, 0] == best and aux[a, 2] == level:
+                if skipped == 0:
+                    return a
+                skipped -= 1
     return chosen
 
 
@@ -193,14 +216,9 @@ def _index(policy, family, sigma, params, t, log_t, n, count, total, binary, rng
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def choose(policy, family, sigma, params, t, counts, sums, aux, values, repeats, sizes, rng):  # type: ignore[no-untyped-def]
-    """The arm that a policy draws at time t + 1; arms not drawn yet come first."""
+def _pick_index(policy, family, sigma, params, t, counts, sums, aux, values, repeats, sizes, rng):  # type: ignore[no-untyped-def]
+    """The arm of the largest index, computed for all arms."""
     n = counts.size
-    for a in range(n):
-        if counts[a] == 0:
-            return a
-    if policy == KLUCB:
-        return _pick_klucb(family, sigma, params[0], t, counts, sums, aux, rng)
     log_t = math.log(t)
     top = -np.inf
     if policy in (IMED, EMPIRICAL_IMED):
@@ -226,27 +244,46 @@ def choose(policy, family, sigma, params, t, counts, sums, aux, values, repeats,
     return chosen
 
 
+# inlined into `play`: handing over a dozen arrays costs more than most decisions
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def choose(policy, family, sigma, params, t, counts, sums, aux, values, repeats, sizes, rng):  # type: ignore[no-untyped-def]
+    """The arm that a policy draws at time t + 1; arms not drawn yet come first."""
+    for a in range(counts.size):
+        if counts[a] == 0:
+            return a
+    if policy == KLUCB:
+        return _pick_klucb(family, sigma, params[0], t, counts, sums, aux, rng)
+    return _pick_index(policy, family, sigma, params, t, counts, sums, aux, values, repeats, sizes, rng)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
+def _keep(reward, values, repeats, size):  # type: ignore[no-untyped-def]
+    """Add a reward to the sorted distinct ones of an arm; how many there are now."""
+    i = np.searchsorted(values[:size], reward)
+    if i < size and values[i] == reward:
+        repeats[i] += 1
+        return size
+    for j in range(size, i, -1):
+        values[j] = values[j - 1]
+        repeats[j] = repeats[j - 1]
+    values[i] = reward
+    repeats[i] = 1
+    return size + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def observe(policy, family, arm, reward, coin, counts, sums, aux, values, repeats, sizes):  # type: ignore[no-untyped-def]
     """Count a reward (in the units of the kernels) of an arm; ``coin`` is the reward made binary."""
+    if (
+        policy == KLUCB and reward * counts[arm] > sums[arm]
+    ):  # a reward below the mean lowers the index: its bound stays one
+        aux[arm, 0], aux[arm, 1], aux[arm, 2] = np.inf, 0.0, 0.0
     counts[arm] += 1
     sums[arm] += reward
-    if policy == KLUCB:
-        aux[arm, 0], aux[arm, 1] = np.inf, 0.0
-    elif (policy in (THOMPSON, BAYES_UCB)) and family == BERNOULLI:
+    if policy in (THOMPSON, BAYES_UCB) and family == BERNOULLI:
         aux[arm, 0] += coin
     elif policy in (EMPIRICAL_KLUCB, EMPIRICAL_IMED):
-        size = sizes[arm]
-        i = np.searchsorted(values[arm, :size], reward)
-        if i < size and values[arm, i] == reward:
-            repeats[arm, i] += 1
-        else:
-            for j in range(size, i, -1):
-                values[arm, j] = values[arm, j - 1]
-                repeats[arm, j] = repeats[arm, j - 1]
-            values[arm, i] = reward
-            repeats[arm, i] = 1
-            sizes[arm] = size + 1
+        sizes[arm] = _keep(reward, values[arm], repeats[arm], sizes[arm])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

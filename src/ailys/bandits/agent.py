@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ from ..core.answer import Answer
 from ..core.guarantee import Guarantee
 from ..core.randomness import Seed, as_generator
 from .families import Family, as_family
-from .state import SCHEMA, EventLog, read_state, restore_generator, save_state, stored_generator
+from .state import SCHEMA, EventLog, read_state, restore_generator, save_state, state_text, stored_generator
 
 __all__ = ["IN_ORDER", "Agent", "Recommendation"]
 
@@ -71,6 +72,13 @@ class Agent(ABC):
     rng : generator or seed for ties and posterior samples
     log : path of a CSV file to which every ask and tell is appended
     parameters : what the subclass was built with, as JSON can hold it
+
+    Raises
+    ------
+    ValueError
+        fewer than two arms or labels that are equal, an unknown family, a parameter out of its range
+    FileExistsError
+        the log exists already
 
     Examples
     --------
@@ -128,6 +136,10 @@ class Agent(ABC):
     def _choose(self) -> int:
         """The arm to draw next."""
 
+    def _propensity(self, arm: int) -> float | None:
+        """Probability with which `_choose` has just taken this arm; None where it does not assign by chance."""
+        return None
+
     def _observe(self, arm: int, reward: float) -> None:
         """Count a checked reward, in the units of the kernels."""
         self.counts[arm] += 1
@@ -146,7 +158,13 @@ class Agent(ABC):
         return False
 
     def recommend(self) -> Recommendation:
-        """The arm of the best mean observed."""
+        """The arm of the best mean observed.
+
+        Raises
+        ------
+        ValueError
+            nothing has been observed yet
+        """
         self._require_outcomes()
         best = int(np.argmax(np.where(self.counts > 0, self.means, -np.inf)))
         return Recommendation(self.label(best), None, 0.0, False, self.t)
@@ -170,7 +188,13 @@ class Agent(ABC):
         return arm if self.actions is None else self.actions[arm]
 
     def ask(self, size: int | None = None) -> Any:
-        """The next arm to draw, or a list of ``size`` of them; ``last_trial`` and ``pending`` hold the trial numbers."""
+        """The next arm to draw, or a list of ``size`` of them; ``last_trial`` and ``pending`` hold the trial numbers.
+
+        Raises
+        ------
+        ValueError
+            size < 1; another agent has written to the log
+        """
         if size is not None:
             if not isinstance(size, (int, np.integer)) or size < 1:
                 raise ValueError(f"size must be a whole number >= 1; got {size!r}")
@@ -180,11 +204,11 @@ class Agent(ABC):
             arm = int(fresh[0]) if len(fresh) else self._choose()
         else:
             arm = self._choose()
-        trial = self._next
+        trial, chance = self._next, self._propensity(arm)
         if self._log is not None:
-            self._log.append("ask", trial, arm, None, None, self.t)
+            self._log.append("ask", trial, arm, None, chance, self.t)
         self._next = trial + 1
-        self.pending[trial] = (arm, None, self.t)
+        self.pending[trial] = (arm, chance, self.t)
         self._waiting[arm] += 1
         self.last_trial = trial
         return arm if self.actions is None else self.actions[arm]
@@ -296,45 +320,68 @@ class Agent(ABC):
         """The full state as JSON; with a path it is also written there, atomically and under a lock.
 
         A file that holds a state this agent does not come from is not overwritten.
-        """
-        import json
 
+        Raises
+        ------
+        FileExistsError
+            the file holds a state that this agent does not come from
+        ValueError
+            another process holds the file; its state is damaged
+        """
         state = self._state()
         if path is not None:
             save_state(state, Path(path), self._revision)
             self._revision = state["revision"]
-        return json.dumps(state, allow_nan=False)
+        return state_text(state)
 
     @classmethod
     def from_json(cls, source: str | Path) -> Any:
-        """The agent whose state is in a JSON text or file; events of its log that the state misses are replayed."""
+        """The agent whose state is in a JSON text or file; events of its log that the state misses are replayed.
+
+        Raises
+        ------
+        FileNotFoundError
+            no such file, or its log is missing
+        ValueError
+            not a state, one of another class or version, edited or cut short, at odds with its log
+        """
         state = read_state(source)
+        kind = cls._kind(state)
+        with _refusing(kind, _where(source)):
+            agent = kind._revive(state)
+            if state.get("log"):
+                agent._log = EventLog(_log_path(state["log"], source), state["log_digest"], state["log_lines"])
+                agent._replay(agent._log.resume())
+        return agent
+
+    @classmethod
+    def from_log(cls, path: str | Path) -> Any:
+        """The agent rebuilt from its log alone.
+
+        Raises
+        ------
+        FileNotFoundError
+            no such file
+        ValueError
+            not a log, or an edited one
+        """
+        initial, _, _ = EventLog.read(Path(path))
+        kind = cls._kind(initial)
+        with _refusing(kind, f"{path}: "):
+            agent = kind._revive(initial)
+            agent._log = EventLog(Path(path).absolute())
+            agent._replay(agent._log.resume())
+        return agent
+
+    @classmethod
+    def _kind(cls, state: Mapping[str, Any]) -> type[Agent]:
+        """The class of the agent of a state, if it is one of this class."""
         kind = _agent_class(state.get("class"))
         if not issubclass(kind, cls):
             raise ValueError(
                 f"the state is one of {kind.__name__}; load it with {kind.__name__}.from_json or Agent.from_json"
             )
-        try:
-            agent = kind._revive(state)
-        except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as fault:
-            raise ValueError(
-                f"{_where(source)}the state of {kind.__name__} misses or spoils a field: {fault}"
-            ) from None
-        except ValueError as fault:
-            raise ValueError(f"{_where(source)}{fault}") from None
-        if state.get("log"):
-            agent._log = EventLog(_log_path(state["log"], source), state["log_digest"], state["log_lines"])
-            agent._replay(agent._log.resume())
-        return agent
-
-    @classmethod
-    def from_log(cls, path: str | Path) -> Any:
-        """The agent rebuilt from its log alone."""
-        initial, _, _ = EventLog.read(Path(path))
-        agent = _agent_class(initial.get("class"))._revive(initial)
-        agent._log = EventLog(Path(path).absolute())
-        agent._replay(agent._log.resume())
-        return agent
+        return kind
 
     @classmethod
     def _revive(cls, state: Mapping[str, Any]) -> Any:
@@ -378,6 +425,17 @@ class Agent(ABC):
         self._log = log
 
 
+@contextmanager
+def _refusing(kind: type[Agent], where: str) -> Iterator[None]:
+    """A state that cannot be taken is refused with a sentence that begins with its file."""
+    try:
+        yield
+    except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as fault:
+        raise ValueError(f"{where}the state of {kind.__name__} misses or spoils a field: {fault}") from None
+    except ValueError as fault:
+        raise ValueError(f"{where}{fault}") from None
+
+
 def _where(source: str | Path) -> str:
     return "" if str(source).lstrip().startswith("{") else f"{source}: "
 
@@ -412,7 +470,7 @@ def _agent_class(name: Any) -> type[Agent]:
     """The public agent of this name."""
     from . import AGENTS
 
-    if name not in AGENTS:
+    if not isinstance(name, str) or name not in AGENTS:
         raise ValueError(f"the state names the class {name!r}; this version knows {', '.join(sorted(AGENTS))}")
     return AGENTS[name]
 

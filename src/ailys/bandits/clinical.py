@@ -22,6 +22,11 @@ def prob_best(posteriors: Sequence[tuple[float, float]] | np.ndarray) -> np.ndar
     ----------
     posteriors : (alpha, beta) of each arm
 
+    Raises
+    ------
+    ValueError
+        fewer than two posteriors, or a parameter that is not positive
+
     Examples
     --------
     >>> [round(float(p), 9) for p in prob_best([(5, 7), (9, 4)])]
@@ -77,6 +82,11 @@ class ThompsonTrial:
     ----------
     clip : smallest and largest probability of an arm (the largest is met by two arms; with more, the smallest counts)
     prior : parameter a of the Beta(a, a) prior
+
+    Raises
+    ------
+    ValueError
+        clip is not 0 < low < high < 1, prior is not positive; when called, more arms than ``low`` allows
 
     Examples
     --------

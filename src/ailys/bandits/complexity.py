@@ -153,6 +153,11 @@ def characteristic_time(means: Any, family: Family | str = "bernoulli", epsilon:
     ----------
     means, family, epsilon : as in `oracle_weights`
 
+    Raises
+    ------
+    ValueError
+        as for `oracle_weights`
+
     Examples
     --------
     >>> round(characteristic_time([1.0, 0.85, 0.8, 0.7], "gaussian", epsilon=0.1), 6)
@@ -168,6 +173,11 @@ def sample_lower_bound(time: Any, delta: float) -> Any:
     ----------
     time : characteristic time ``T*``, a number or an array
     delta : probability of a wrong answer, strictly between 0 and 1
+
+    Raises
+    ------
+    ValueError
+        delta is not strictly between 0 and 1
 
     Examples
     --------

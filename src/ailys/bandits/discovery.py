@@ -35,6 +35,11 @@ class GoodUCB:
     C : width of the bonus; 0 is greedy, `PROOF_CONSTANT` that of the theorem
     rng : generator or seed, for ties
 
+    Raises
+    ------
+    ValueError
+        n_experts < 1, or C < 0
+
     Examples
     --------
     >>> agent = GoodUCB(2, rng=0)
@@ -67,7 +72,15 @@ class GoodUCB:
         return int(best[0]) if len(best) == 1 else int(self.rng.choice(best))
 
     def tell(self, expert: int, item: Hashable, interesting: bool) -> bool:
-        """Report the item that an expert gave; returns whether it is a discovery."""
+        """Report the item that an expert gave; returns whether it is a discovery.
+
+        Raises
+        ------
+        ValueError
+            an unknown expert
+        TypeError
+            an item that is not hashable
+        """
         if isinstance(expert, bool) or not isinstance(expert, (int, np.integer)) or not 0 <= expert < self.n_experts:
             raise ValueError(f"unknown expert {expert!r}; the experts are 0 to {self.n_experts - 1}")
         if not isinstance(item, Hashable):
@@ -101,6 +114,11 @@ class GoodUCB:
         ``U_i / n + (1 + sqrt 2) sqrt(ln(4 / delta_in) / n)`` with ``delta_in = delta / (K n (n + 1))``. U_i counts the items
         that expert i has seen once, whatever the others saw: the bound then needs no disjoint supports, since what
         everybody has missed is part of what expert i has missed.
+
+        Raises
+        ------
+        ValueError
+            delta is not strictly between 0 and 1
         """
         delta = check_delta(delta)
         n = np.maximum(self.counts, 1)
@@ -186,6 +204,14 @@ def discover(
     rule : "good-ucb", or "uniform" for the experts in turn
     rng : generator or seed
 
+    Raises
+    ------
+    ValueError
+        no experts, neither budget nor target, budget < 1, delta or target not strictly between 0 and 1, an unknown
+        rule
+    TypeError
+        an item that is not hashable
+
     Examples
     --------
     >>> experts = [lambda rng: int(rng.integers(100)), lambda rng: int(100 + rng.integers(100))]
@@ -252,6 +278,11 @@ def macroscopic_discoveries(shares: Sequence[float] | np.ndarray, t: float, rule
     shares : (K,) interesting fraction of the support of each expert, in [0, 1]
     t : requests, in units of the size of a support
     rule : "oracle" or "uniform"
+
+    Raises
+    ------
+    ValueError
+        shares outside of [0, 1], t < 0, an unknown rule
 
     Examples
     --------

@@ -21,6 +21,11 @@ class Arms:
     The n-th reward of an arm depends on the seed, the arm and n alone, so that different policies meet the same
     rewards. ``keys`` (K,) unsigned 64-bit numbers fix them.
 
+    Raises
+    ------
+    ValueError
+        fewer than two means, or one outside of the range of the family
+
     Examples
     --------
     >>> world = Arms([0.2, 0.9], rng=0)
@@ -83,6 +88,11 @@ def run(agent: Any, environment: Callable[..., float] | Any, max_steps: int, *, 
         discrete action space, whose step gives the reward (reset when an episode ends)
     max_steps : number of draws at most
     rng : generator or seed handed to the environment
+
+    Raises
+    ------
+    ValueError
+        max_steps < 1; what the agent's ``tell`` refuses
 
     Examples
     --------

@@ -38,6 +38,11 @@ class Family:
     sigma : standard deviation of the Gaussian rewards, known
     low, high : interval of bounded rewards
 
+    Raises
+    ------
+    ValueError
+        an unknown name, a ``sigma`` that is not positive and finite, an interval without length
+
     Examples
     --------
     >>> Family("gaussian", sigma=2.0)
@@ -105,7 +110,13 @@ class Family:
         return (mean - self.low) * (self.high - mean)
 
     def check_means(self, means: Any, name: str = "means") -> np.ndarray:
-        """Means as an array of floats, refused where they are not means of this family."""
+        """Means as an array of floats, refused where they are not means of this family.
+
+        Raises
+        ------
+        ValueError
+            a mean outside of the range of the family, or not finite
+        """
         array = np.asarray(means, dtype=float)
         low, high = self.domain
         bad = ~np.isfinite(array) | (array < low) | (array > high)
@@ -119,7 +130,13 @@ class Family:
         return array
 
     def check_reward(self, reward: float) -> float:
-        """A reward as the kernels see it, refused where the family cannot have produced it."""
+        """A reward as the kernels see it, refused where the family cannot have produced it.
+
+        Raises
+        ------
+        ValueError
+            a reward that the family cannot produce
+        """
         value = float(reward)
         if not math.isfinite(value):
             raise ValueError(f"a reward must be a finite number; got {reward!r}")
@@ -142,6 +159,11 @@ class Family:
 
 def as_family(family: Family | str) -> Family:
     """The family given, or the one a short text names: ``"bernoulli"``, ``"gaussian(0.5)"``, ``"bounded(0, 10)"``.
+
+    Raises
+    ------
+    ValueError
+        an unknown family, or numbers that it does not take
 
     Examples
     --------
@@ -179,6 +201,11 @@ def kl_divergence(p: Any, q: Any, family: Family | str = "bernoulli") -> Any:
     p, q : means, numbers or arrays that broadcast
     family : reward family, or its name as "gaussian(0.5)"
 
+    Raises
+    ------
+    ValueError
+        a mean outside of the range of the family
+
     Examples
     --------
     >>> float(kl_divergence(0.5, 0.25)), float(kl_divergence(0.0, 0.0)), float(kl_divergence(1.0, 0.0, "gaussian"))
@@ -212,6 +239,11 @@ def kl_upper(p: Any, level: Any, family: Family | str = "bernoulli") -> Any:
     level : divergence allowed, in nats; >= 0
     family : reward family, or its name as "gaussian(0.5)"
 
+    Raises
+    ------
+    ValueError
+        a mean outside of the range of the family, a negative level
+
     Examples
     --------
     >>> round(float(kl_upper(0.0, 0.1)), 6), round(float(kl_upper(0.5, 0.1)), 6)
@@ -229,6 +261,11 @@ def kl_lower(p: Any, level: Any, family: Family | str = "bernoulli") -> Any:
     level : divergence allowed, in nats; >= 0
     family : reward family, or its name as "gaussian(0.5)"
 
+    Raises
+    ------
+    ValueError
+        as for `kl_upper`
+
     Examples
     --------
     >>> round(float(kl_lower(0.5, 0.1)), 6)
@@ -245,6 +282,11 @@ def mixture_log_regret(total: Any, n: Any, family: Family | str = "bernoulli") -
     total : sums of the rewards (bounded: in the units of the rewards)
     n : numbers of rewards
     family : not Gaussian, for which no proper mixture of this kind is used
+
+    Raises
+    ------
+    ValueError
+        a Gaussian family (it has no such mixture), sums that the family cannot produce
 
     Examples
     --------
@@ -280,6 +322,11 @@ def lai_robbins(means: Sequence[float] | np.ndarray, family: Family | str = "ber
     ----------
     means : (K,) means of the arms, in the units of the rewards
     family : reward family, or its name as "gaussian(0.5)"
+
+    Raises
+    ------
+    ValueError
+        fewer than two means, or one outside of the range of the family
 
     Examples
     --------

@@ -40,6 +40,11 @@ def laplacian(W: Any) -> np.ndarray:
     ----------
     W : (N, N) symmetric weights >= 0, or a NetworkX graph
 
+    Raises
+    ------
+    ValueError
+        W is not square, symmetric and finite with weights >= 0
+
     Examples
     --------
     >>> laplacian([[0, 2], [2, 0]]).tolist()
@@ -56,6 +61,11 @@ def smoothness(mu: Any, W: Any) -> float:
     ----------
     mu : (N,) means of the nodes
     W : (N, N) symmetric weights >= 0, or a NetworkX graph
+
+    Raises
+    ------
+    ValueError
+        as for `laplacian`
 
     Examples
     --------
@@ -83,6 +93,11 @@ def effective_dimension(W: Any, T: int, lam: float = 0.01, version: int = 2020) 
     lam : ridge added to the Laplacian, lambda_i = eigenvalue + lam
     version : 2014: largest d with ``(d - 1) lambda_d <= T / ln(1 + T / lam)`` (Valko et al. 2014); 2020: the largest
         ``sum ln(1 + t_i / lambda_i)`` over ``sum t_i = T``, over ``ln(1 + T / (N lam))``, rounded up (Kocák et al. 2020)
+
+    Raises
+    ------
+    ValueError
+        as for `laplacian`; T < 1, lam <= 0, an unknown version
 
     Examples
     --------

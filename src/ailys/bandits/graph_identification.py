@@ -97,6 +97,11 @@ def best_responses(mu: Any, W: Any, R: float, weights: Any, sigma: float = 1.0) 
     weights : (N,) proportions of draws, >= 0 and not all 0
     sigma : scale of the noise
 
+    Raises
+    ------
+    ValueError
+        mu or weights do not fit W, ``mu' L mu > R``, sigma not positive
+
     Examples
     --------
     >>> import numpy as np
@@ -129,6 +134,11 @@ def spectral_characteristic_time(
     R : smoothness known to the strategies
     sigma : noise
     tolerance : of the bracket, relative
+
+    Raises
+    ------
+    ValueError
+        as for `best_responses`
 
     Examples
     --------
@@ -207,6 +217,12 @@ class SpectralTaS(Agent):
     delta : probability of a wrong answer
     update_every : rounds between two ascents of the weights, and between two looks at the evidence
     prior : precision ``kappa (L + lam I)`` of the prior, (kappa, lam); default: energy R, scale one along constants
+
+    Raises
+    ------
+    ValueError
+        W as for `laplacian`, a number of arms that is not its number of nodes, a family other than
+        Gaussian, R not positive, delta not strictly between 0 and 1, update_every < 1
 
     Examples
     --------

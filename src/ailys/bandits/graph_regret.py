@@ -147,6 +147,11 @@ class SpectralUCB(_SpectralAgent):
     With m = 1, on an event of probability 1 - delta the regret of the whole run is at most
     ``regret_bound = sum_t 2 c_t ||x_{a_t}||``, a number known at the end of the run.
 
+    Raises
+    ------
+    ValueError
+        W as for `laplacian`, a number of arms that is not its number of nodes, a parameter out of its range
+
     Examples
     --------
     >>> import numpy as np

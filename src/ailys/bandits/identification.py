@@ -112,6 +112,11 @@ class IdentificationAgent(Agent):
     rng : generator or seed
     log : path of a CSV file to which every ask and tell is appended
 
+    Raises
+    ------
+    ValueError
+        fewer than two arms, delta not strictly between 0 and 1, an epsilon that the family does not allow, an unknown threshold or one of another family
+
     Examples
     --------
     >>> from ailys.bandits import DTracking
@@ -280,6 +285,11 @@ class DTracking(_Tracking):
 
     Arms with fewer than ``sqrt(t) - K / 2`` draws come first; asymptotically optimal as delta goes to 0.
 
+    Raises
+    ------
+    ValueError
+        as for `IdentificationAgent`; update_every < 1
+
     Examples
     --------
     >>> from ailys.bandits import Arms, run
@@ -291,7 +301,13 @@ class DTracking(_Tracking):
 
 
 class CTracking(_Tracking):
-    """Track-and-Stop with tracking of the cumulated weights, kept above ``1 / (2 sqrt(K^2 + t))``."""
+    """Track-and-Stop with tracking of the cumulated weights, kept above ``1 / (2 sqrt(K^2 + t))``.
+
+    Raises
+    ------
+    ValueError
+        as for `DTracking`
+    """
 
     rule = kernels.C_TRACKING
 
@@ -304,6 +320,11 @@ class StickyTrackAndStop(_Tracking):
     so this is the rule of the paper; for other families it is a close relative.
 
     ``f``: "practical" (f(t) = t) or "analysis" (f(t) = t^10).
+
+    Raises
+    ------
+    ValueError
+        as for `IdentificationAgent`; an unknown f, update_every < 1
     """
 
     rule = kernels.STICKY
@@ -355,25 +376,49 @@ class _TopTwo(IdentificationAgent):
 
 
 class TTTS(_TopTwo):
-    """Top-two Thompson sampling: leader and challenger by posterior samples (Russo 2016)."""
+    """Top-two Thompson sampling: leader and challenger by posterior samples (Russo 2016).
+
+    Raises
+    ------
+    ValueError
+        as for `IdentificationAgent`; a beta that is neither strictly between 0 and 1 nor "ids"
+    """
 
     design = (kernels.LEAD_SAMPLE, 0.0, 0.0)
 
 
 class T3C(_TopTwo):
-    """Leader by a posterior sample, challenger of least transport cost (Shang et al. 2020)."""
+    """Leader by a posterior sample, challenger of least transport cost (Shang et al. 2020).
+
+    Raises
+    ------
+    ValueError
+        as for `TTTS`
+    """
 
     design = (kernels.LEAD_SAMPLE, 1.0, 0.0)
 
 
 class EBTCI(_TopTwo):
-    """Empirical best against the challenger of least ``transport cost + ln N`` (Jourdan, Degenne et al. 2022)."""
+    """Empirical best against the challenger of least ``transport cost + ln N`` (Jourdan, Degenne et al. 2022).
+
+    Raises
+    ------
+    ValueError
+        as for `TTTS`
+    """
 
     design = (kernels.LEAD_BEST, 2.0, 0.0)
 
 
 class TTUCB(_TopTwo):
-    """Leader of the best upper confidence bound, challenger of least transport cost, shares tracked (Jourdan, Degenne 2023)."""
+    """Leader of the best upper confidence bound, challenger of least transport cost, shares tracked (Jourdan, Degenne 2023).
+
+    Raises
+    ------
+    ValueError
+        as for `TTTS`
+    """
 
     design = (kernels.LEAD_UCB, 1.0, 1.0)
 

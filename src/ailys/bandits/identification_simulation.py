@@ -161,6 +161,12 @@ def simulate_identification(
     threshold : handed to every factory if given
     n_jobs : workers, as in joblib; results do not depend on it
 
+    Raises
+    ------
+    ValueError
+        no policies, means as for `oracle_weights`, delta not strictly between 0 and 1, n_replicates < 1 or
+        max_steps < 1, an unknown threshold
+
     Examples
     --------
     >>> from ailys.bandits import DTracking, UniformSampling

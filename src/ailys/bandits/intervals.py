@@ -54,6 +54,12 @@ def confidence_sequence(
     -------
     (lower, upper), each a float or an array
 
+    Raises
+    ------
+    ValueError
+        no observation, a sum that the family cannot produce, alpha not strictly between 0 and 1, ``running``
+        without a path
+
     Examples
     --------
     >>> low, high = confidence_sequence(27, 100)
@@ -89,6 +95,12 @@ def effect_interval(
     a, b : (sum, number) of outcomes in [0, 1]
     alpha : probability that the interval ever misses
     effect : "difference" p_B - p_A, "ratio" p_B / p_A, "odds-ratio"
+
+    Raises
+    ------
+    ValueError
+        an unknown effect, an arm without outcomes or with a sum above their number, alpha not strictly between 0
+        and 1
 
     Examples
     --------

@@ -33,6 +33,11 @@ def level_set_time(means: Any, theta: float, family: Family | str = "bernoulli")
     theta : the level, none of the means
     family : reward family, or its name as "gaussian(0.5)"
 
+    Raises
+    ------
+    ValueError
+        a mean outside of the range of the family, or equal to theta
+
     Examples
     --------
     >>> time, weights = level_set_time([0.3, 0.45, 0.6, 0.52], 0.5)
@@ -52,6 +57,11 @@ def minimum_test_time(means: Any, theta: float, family: Family | str = "bernoull
     means : (K,) means of the arms, in the units of the rewards
     theta : the level, none of the means
     family : reward family, or its name as "gaussian(0.5)"
+
+    Raises
+    ------
+    ValueError
+        as for `level_set_time`
 
     Examples
     --------
@@ -122,6 +132,12 @@ class LevelSet(_ConfidentAgent):
     Tracks the proportions ``w_a ~ 1 / d(mean_a, theta)`` among the arms that are not settled; an arm is settled when
     ``N_a d(mean_a, theta)`` exceeds the level of an interval that holds for all arms at all times.
 
+    Raises
+    ------
+    ValueError
+        as for `Agent`; theta outside of the range of means, delta not strictly between 0 and 1, a threshold for
+        pairs of arms
+
     Examples
     --------
     >>> from ailys.bandits import Arms, run
@@ -185,6 +201,11 @@ class APT(_ThresholdAgent):
     """Level set with a fixed budget: draw the arm of the smallest ``sqrt(N) (|mean - theta| + epsilon)``.
 
     Locatelli, Gutzeit, Carpentier 2016. No stopping rule: draw as long as there is budget.
+
+    Raises
+    ------
+    ValueError
+        as for `Agent`; theta outside of the range of means, epsilon < 0
     """
 
     def __init__(self, n_arms: Arms, theta: float, family: Family | str = "bernoulli", epsilon: float = 0.0,
@@ -212,6 +233,11 @@ class MinimumTest(_ConfidentAgent):
     Means are drawn from their posterior until one of them is below theta; the arm of the smallest is drawn. Stops with
     "yes" when one arm is below with evidence ``ln(K / delta)`` plus its mixture's regret, with "no" when every arm is above
     with evidence ``ln(1 / delta)`` plus its mixture's regret.
+
+    Raises
+    ------
+    ValueError
+        as for `LevelSet`
 
     Examples
     --------

@@ -12,7 +12,8 @@ import numpy as np
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
 from ..core.randomness import Seed, as_generator
-from .optimizers import DOO, SOO, SequOOL, StoSOO, StroquOOL, check_budget, check_value
+from .averaging import StoSOO, StroquOOL
+from .optimizers import DOO, SOO, SequOOL, check_budget, check_value
 from .pac import PACOptimizer
 from .partition import check_bounds
 from .treebandits import HCT, HOO, POO
@@ -112,6 +113,11 @@ def as_objective(f: Callable[..., float], bounds: Any, *, minimize: bool = False
     minimize : change the sign of the values
     rng : generator or seed handed to ``f``
 
+    Raises
+    ------
+    ValueError
+        bounds without low < high; when called, a value that is not a finite number
+
     Examples
     --------
     >>> box = as_objective(lambda x: -abs(x - 0.25), (0, 1))
@@ -147,6 +153,14 @@ def maximize(
     lipschitz : Lipschitz constant ("doo", "pacoptimizer")
     noise : sub-Gaussian scale, or "bounded" ("pacoptimizer")
     options : further parameters of the class of the method
+
+    Raises
+    ------
+    TypeError
+        f is not a function
+    ValueError
+        an unknown method or option, neither budget nor epsilon, a parameter that the method needs and did not get,
+        bounds without low < high, a value of f that is not a finite number
 
     Examples
     --------

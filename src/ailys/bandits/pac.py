@@ -30,6 +30,12 @@ class PACOptimizer(Optimizer):
     delta : probability that the answer is worse than that
     noise : sub-Gaussian scale of the noise; 0 for exact values; "bounded" for noisy values in [0, 1]
 
+    Raises
+    ------
+    ValueError
+        a negative lipschitz, epsilon not positive, delta not strictly between 0 and 1, a noise that is neither >= 0 nor
+        "bounded"; bounds and arity as for `Optimizer`
+
     Examples
     --------
     >>> import numpy as np

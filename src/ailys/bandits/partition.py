@@ -68,9 +68,13 @@ class Partition:
         first = len(self.depth)
         start, step = low[axis], (high[axis] - low[axis]) / k
         edges = [start + i * step for i in range(k)] + [high[axis]]
-        for i in range(k):
-            self.low.append((*low[:axis], edges[i], *low[axis + 1 :]))
-            self.high.append((*high[:axis], edges[i + 1], *high[axis + 1 :]))
+        if len(low) == 1:
+            corners = [(edge,) for edge in edges]
+            self.low += corners[:-1]
+            self.high += corners[1:]
+        else:
+            self.low += [(*low[:axis], edge, *low[axis + 1 :]) for edge in edges[:-1]]
+            self.high += [(*high[:axis], edge, *high[axis + 1 :]) for edge in edges[1:]]
         depth = self.depth[cell] + 1
         self.depth.extend([depth] * k)
         self.parent.extend([cell] * k)

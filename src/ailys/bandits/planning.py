@@ -90,6 +90,12 @@ def plan_ab_test(
     alpha, power : of the fixed test; the watched one uses alpha
     max_n : trials after which a run is given up; default: 20 times the fixed size
 
+    Raises
+    ------
+    ValueError
+        baseline or baseline + lift not strictly between 0 and 1, alpha or power likewise, no lift, an unknown
+        alternative, n_replicates < 1, a fixed design of 1e15 trials or more
+
     Examples
     --------
     >>> plan_ab_test(0.1, 0.05, rng=0, n_replicates=50).fixed_n

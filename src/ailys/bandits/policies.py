@@ -66,7 +66,7 @@ class CompiledPolicy(Agent):
             name = type(self).__name__
             raise ValueError(f"{name} takes the families {', '.join(self.families)}; got {self.family.name!r}")
         capacity = 8 if self.policy >= kernels.EMPIRICAL_KLUCB else 1
-        self._aux = np.zeros((self.n_arms, 2))
+        self._aux = np.zeros((self.n_arms, 3))
         if self.policy == kernels.KLUCB:
             self._aux[:, 0] = np.inf
         self._values = np.zeros((self.n_arms, capacity))
@@ -167,6 +167,11 @@ class UCB(CompiledPolicy):
     ``sigma`` bounds the scale of the rewards as sub-Gaussian variables: 1/2 of their range is enough for
     bounded ones (default); 1 is the UCB1 of the paper; the family's own for Gaussian rewards.
 
+    Raises
+    ------
+    ValueError
+        as for `Agent`; sigma not positive
+
     Examples
     --------
     >>> agent = UCB(3, rng=0)
@@ -202,6 +207,11 @@ class MOSS(CompiledPolicy):
     """``mean + sqrt(ln+(T / (K N)) / (2 N))``, worst-case regret of order sqrt(K T) (Audibert and Bubeck 2009).
 
     Without a horizon the time t stands for T. For Gaussian rewards the width is multiplied by 2 sigma.
+
+    Raises
+    ------
+    ValueError
+        as for `Agent`; a horizon below the number of arms
     """
 
     policy = kernels.MOSS
@@ -227,7 +237,13 @@ class MOSS(CompiledPolicy):
 
 
 class KLUCB(CompiledPolicy):
-    """``max {q: N d(mean, q) <= ln t + c ln ln t}`` (Garivier and Cappé 2011); c = 3 in the proof, 0 in practice."""
+    """``max {q: N d(mean, q) <= ln t + c ln ln t}`` (Garivier and Cappé 2011); c = 3 in the proof, 0 in practice.
+
+    Raises
+    ------
+    ValueError
+        as for `Agent`; c < 0
+    """
 
     policy = kernels.KLUCB
 
@@ -247,7 +263,13 @@ class KLUCB(CompiledPolicy):
 
 
 class KLUCBpp(CompiledPolicy):
-    """KL-UCB++: level ``ln+((T / K N) (1 + ln+^2(T / K N)))`` (Ménard and Garivier 2017)."""
+    """KL-UCB++: level ``ln+((T / K N) (1 + ln+^2(T / K N)))`` (Ménard and Garivier 2017).
+
+    Raises
+    ------
+    ValueError
+        as for `MOSS`
+    """
 
     policy = kernels.KLUCBPP
     theorem = _ATTAINS, "Ménard and Garivier 2017"
@@ -270,7 +292,13 @@ class KLUCBpp(CompiledPolicy):
 
 
 class KLUCBSwitch(CompiledPolicy):
-    """KL-UCB index up to ``(T / K)^(1/5)`` draws of an arm, MOSS index after (Garivier, Hadiji, Ménard, Stoltz 2022)."""
+    """KL-UCB index up to ``(T / K)^(1/5)`` draws of an arm, MOSS index after (Garivier, Hadiji, Ménard, Stoltz 2022).
+
+    Raises
+    ------
+    ValueError
+        as for `MOSS`
+    """
 
     policy = kernels.KLUCB_SWITCH
     families = ("bernoulli", "bounded")
@@ -289,6 +317,11 @@ class BayesUCB(CompiledPolicy):
 
     ``prior`` is the parameter a of the Beta(a, a) prior. Without a horizon t stands for T. Rewards inside (0, 1) are made
     binary by a coin.
+
+    Raises
+    ------
+    ValueError
+        as for `Agent`; c < 0, prior <= 0
     """
 
     policy = kernels.BAYES_UCB
@@ -308,6 +341,11 @@ class Thompson(CompiledPolicy):
 
     ``prior`` is the parameter a of the Beta(a, a) prior: 1 as in 1933, 1/2 for Jeffreys'. Rewards inside (0, 1) are made
     binary by a coin. Gaussian: flat prior.
+
+    Raises
+    ------
+    ValueError
+        as for `Agent`; prior <= 0
     """
 
     policy = kernels.THOMPSON
@@ -348,14 +386,26 @@ class IMED(_Plain):
 
 
 class EmpiricalKLUCB(_Plain):
-    """KL-UCB with the empirical K_inf in the place of d: any law on an interval (Cappé et al. 2013)."""
+    """KL-UCB with the empirical K_inf in the place of d: any law on an interval (Cappé et al. 2013).
+
+    Raises
+    ------
+    ValueError
+        as for `Agent`; a family other than Bernoulli and bounded
+    """
 
     policy = kernels.EMPIRICAL_KLUCB
     families = ("bernoulli", "bounded")
 
 
 class EmpiricalIMED(_Plain):
-    """IMED with the empirical K_inf in the place of d: any law on an interval (Honda and Takemura 2015)."""
+    """IMED with the empirical K_inf in the place of d: any law on an interval (Honda and Takemura 2015).
+
+    Raises
+    ------
+    ValueError
+        as for `EmpiricalKLUCB`
+    """
 
     policy = kernels.EMPIRICAL_IMED
     families = ("bernoulli", "bounded")

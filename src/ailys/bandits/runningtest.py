@@ -37,6 +37,12 @@ class ABTest(Agent):
 
     Outcomes that come late are kept back: evidence multiplies trials in the order of assignment.
 
+    Raises
+    ------
+    ValueError
+        fewer than two arms, propensities that are not positive or do not sum to 1, alpha not strictly between 0 and
+        1, an unknown alternative, a family without an interval, propensity and allocator together
+
     Examples
     --------
     >>> test = ABTest(["old", "new"], rng=0)
@@ -46,6 +52,8 @@ class ABTest(Agent):
     >>> test.decision, test.p_value < 1e-6
     ('reject', True)
     """
+
+    _fresh_first = False  # chance alone assigns, the first trials too
 
     def __init__(
         self,
@@ -103,7 +111,13 @@ class ABTest(Agent):
         return self.ask(size)
 
     def record(self, arm: Any, outcome: Any, trial: Any = None) -> None:
-        """The outcome of a trial (see `Agent.tell`)."""
+        """The outcome of a trial (see `Agent.tell`).
+
+        Raises
+        ------
+        ValueError
+            as for `Agent.tell`: nothing is counted then
+        """
         self.tell(arm, outcome, trial)
 
     def chances(self) -> np.ndarray:
@@ -115,22 +129,18 @@ class ABTest(Agent):
 
     def ask(self, size: int | None = None) -> Any:
         """As `assign`."""
-        if size is not None:
-            return super().ask(size)
-        chances = self.chances()
-        arm = min(int(np.searchsorted(np.cumsum(chances), self.rng.random(), side="right")), self.n_arms - 1)
-        trial = self._next
-        if self._log is not None:
-            self._log.append("ask", trial, arm, None, float(chances[arm]), self.t)
-        self._next = trial + 1
-        self.pending[trial] = (arm, float(chances[arm]), self.t)
-        self._given[trial] = chances.tolist()
-        self._waiting[arm] += 1
-        self.last_trial = trial
-        return self.label(arm)
+        answer = super().ask(size)
+        if size is None:
+            assert self.last_trial is not None
+            self._given[self.last_trial] = self._chances.tolist()
+        return answer
 
     def _choose(self) -> int:
-        raise NotImplementedError  # `ask` does it: the probabilities are kept with the trial
+        self._chances = self.chances()  # kept with the trial
+        return min(int(np.searchsorted(np.cumsum(self._chances), self.rng.random(), side="right")), self.n_arms - 1)
+
+    def _propensity(self, arm: int) -> float:
+        return float(self._chances[arm])
 
     def _count(self, arm: int, value: float, trial: int | None) -> None:
         super()._count(arm, value, trial)
@@ -143,6 +153,11 @@ class ABTest(Agent):
         """Give up a trial whose outcome will never come: it counts for nothing, and later ones no longer wait for it.
 
         Valid if outcomes are missing by chance, for a reason that depends neither on the arm nor on the outcome.
+
+        Raises
+        ------
+        ValueError
+            a trial that was never asked, or has its outcome
         """
         arm = self.pending[trial][0] if trial in self.pending else 0
         number = self._match(arm, trial, set(), False)
@@ -197,6 +212,11 @@ class ABTest(Agent):
         """Interval that holds at all times: of an effect between two arms, or with ``effect=None`` of every arm.
 
         ``effect``: "difference", "ratio" or "odds-ratio" of the second arm against the first (default: the first two).
+
+        Raises
+        ------
+        ValueError
+            an unknown effect or arm, a ratio of outcomes that are not 0 and 1
         """
         if effect is not None and effect not in EFFECTS:
             raise ValueError(f"effect must be one of {', '.join(EFFECTS)}, or None; got {effect!r}")

