@@ -122,7 +122,7 @@ def data(rows, runs, jobs):
             found = np.sort(replicate(work, 2 * runs, rng=place, n_jobs=jobs))
             table.append(
                 {"column": name, "records, levels": f"{n}, {m}", "method": title, "data sets": len(found), "smallest": digits(found[0]),
-                 "median": digits(float(np.median(found))), "mean": digits(found.mean()), "largest": digits(found[-1]), "to meet": f"{expected[method]:g}"}
+                 "median": digits(float(np.median(found))), "mean ± standard error": f"{digits(found.mean())} ± {digits(found.std(ddof=1) / np.sqrt(len(found)))}", "largest": digits(found[-1]), "to meet": f"{expected[method]:g}"}
             )  # fmt: skip
             print(table[-1], flush=True)
     return table

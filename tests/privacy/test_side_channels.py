@@ -24,7 +24,11 @@ N = 4643  # records: secret under add_remove
 VALUE, ROUNDED, PLACE = 87.3251937, 87.325, 87_325  # planted; on the lattice; number of the lattice point
 PERSON = "Zaphod4242"
 LATTICE = {"bounds": (0, 100), "resolution": "0.001"}
-COST = {"neighbours": "add_remove", "epsilon": 1, "unsafe_rng": 3}
+COST = {
+    "neighbours": "add_remove",
+    "epsilon": 1,
+    "unsafe_rng": 10,
+}  # a seed whose noise is not zero: a count would be N otherwise
 SECRETS = (VALUE, ROUNDED, PLACE, N, PERSON)
 
 

@@ -168,7 +168,10 @@ def _rehearse(asked: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    show_table("dry run: no data were read, nothing was spent", ("", ""), [(k.replace("_", " "), v) for k, v in report.items()], header=False)  # fmt: skip
+    plan = report.pop("plan", None)
+    report |= plan if isinstance(plan, dict) else {} if plan is None else {"plan": plan}
+    rows = [(name.replace("_", " "), value) for name, value in report.items()]
+    show_table("dry run: no data were read, nothing was spent", ("", ""), rows, header=False)
 
 
 def _plan(asked: Mapping[str, Any], cost: Mapping[str, Any]) -> Any:
