@@ -164,15 +164,15 @@ def opendp():
     return prelude
 
 
-@pytest.mark.parametrize("scale", [0.4, 2.5, 30.0])
+@pytest.mark.parametrize("scale", [0.4, 5.0])
 def test_laplace_noise_has_the_law_and_the_loss_of_opendp(opendp, scale):
-    """50 000 draws of each; a false alarm has probability 1e-6 for the peer, whose draws cannot be seeded."""
+    """20 000 draws of each; a false alarm has probability 1e-6 for the peer, whose draws cannot be seeded."""
     space = opendp.vector_domain(opendp.atom_domain(T=int)), opendp.l1_distance(T=int)
     peer = opendp.m.make_laplace(*space, scale=scale)
-    theirs = np.array(peer([0] * 50_000))
-    assert same_law(discrete_laplace(scale, 50_000, unsafe_rng=2), theirs) > 1e-6
+    theirs = np.array(peer([0] * 20_000))
+    assert same_law(discrete_laplace(scale, 20_000, unsafe_rng=2), theirs) > 1e-6
     assert chi_square_pvalue(theirs, lambda x: math.exp(-abs(x) / scale)) > 1e-6
-    assert same_law(discrete_laplace(1.1 * scale, 50_000, unsafe_rng=2), theirs) < 1e-6
+    assert same_law(discrete_laplace(1.2 * scale, 20_000, unsafe_rng=2), theirs) < 1e-6
     # what it says to cost is what we charge
     noise = IntegerNoise.calibrated(
         as_budget(epsilon=1 / Fraction(str(scale)), neighbours="replace"), l1=1, l2_squared=1
@@ -181,13 +181,13 @@ def test_laplace_noise_has_the_law_and_the_loss_of_opendp(opendp, scale):
     assert noise.variance == pytest.approx(2 * math.exp(-1 / scale) / (1 - math.exp(-1 / scale)) ** 2)
 
 
-@pytest.mark.parametrize("sigma", [0.7, 2.5, 30.0])
+@pytest.mark.parametrize("sigma", [0.7, 5.0])
 def test_gaussian_noise_has_the_law_and_the_loss_of_opendp(opendp, sigma):
     space = opendp.vector_domain(opendp.atom_domain(T=int)), opendp.l2_distance(T=float)
     peer = opendp.m.make_gaussian(*space, scale=sigma)
-    theirs = np.array(peer([0] * 50_000))
+    theirs = np.array(peer([0] * 20_000))
     square = Fraction(str(sigma)) ** 2
-    assert same_law(discrete_gaussian(square, 50_000, unsafe_rng=2), theirs) > 1e-6
+    assert same_law(discrete_gaussian(square, 20_000, unsafe_rng=2), theirs) > 1e-6
     assert chi_square_pvalue(theirs, lambda x: math.exp(-x * x / (2 * sigma**2))) > 1e-6
-    assert same_law(discrete_gaussian(square * Fraction(6, 5), 50_000, unsafe_rng=2), theirs) < 1e-6
+    assert same_law(discrete_gaussian(square * Fraction(3, 2), 20_000, unsafe_rng=2), theirs) < 1e-6
     assert peer.map(1.0) == pytest.approx(1 / (2 * sigma**2), rel=1e-12)
