@@ -1,9 +1,9 @@
-"""Monte Carlo tables of multivariate self-similarity: bias, coverage, tests, corrections; ``docs/measured/selfsimilarity-*.json``.
+"""Monte Carlo tables of multivariate self-similarity: bias, blocks, coverage, tests, modes, corrections; ``docs/measured/selfsimilarity-*.json``.
 
 Each run draws an operator fractional Brownian motion, mixes it by a fresh random matrix (orthogonal, or with unit columns), and estimates.
 All runs have their own stream, so the tables do not depend on the number of workers.
 
-    python benchmarks/reproduce_selfsimilarity.py [bias coverage tests diagram single correction] [--scale 1] [--jobs 2]
+    python benchmarks/reproduce_selfsimilarity.py [bias reference coverage tests modes diagram single correction] [--scale 1] [--jobs 2]
 """
 
 import argparse
@@ -19,6 +19,7 @@ from ailys.core.parallel import replicate
 from ailys.selfsimilarity import (
     OperatorFractionalBrownianMotion,
     cluster_exponents,
+    count_modes,
     equality_test,
     estimate_hurst,
     fractional_brownian_motion,
@@ -26,6 +27,7 @@ from ailys.selfsimilarity import (
     mixing_correction,
 )
 from ailys.selfsimilarity.equality import invariant_exponents
+from ailys.selfsimilarity.wavelet import coefficient_counts
 
 HERE = Path(__file__).parents[1] / "docs" / "measured"
 # exponents, correlation, log2 n, octaves, runs
@@ -145,6 +147,32 @@ def bias(scale, jobs):
     return table
 
 
+def one_reference(rng, model, octaves, references):
+    x = orthogonal(rng, model.n_channels) @ model.sample(2**16, rng=rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [estimate_hurst(x, octaves=octaves, reference_octave=j).hurst for j in references]
+
+
+def reference(scale, jobs):
+    """Blocks as large as the last octave of the line, or smaller ones of a later octave."""
+    table, octaves = [], (7, 10)
+    for name in list(SETTINGS)[:4:3]:
+        H, rho = SETTINGS[name][:2]
+        model, references = OperatorFractionalBrownianMotion(H, rho), (10, 11, 12)
+        model.embedding(2**16)
+        work = partial(one_reference, octaves=octaves, references=references)
+        drawn = np.array(replicate(work, max(4, int(200 * scale)), model, rng=6, n_jobs=jobs))
+        for place, j in enumerate(references):
+            found = drawn[:, place]
+            table.append(
+                {"exponents": name.split(": ")[1].rsplit(", (", 1)[0], "octaves": str(octaves), "reference octave": f"{j} ({coefficient_counts(2**16)[j - 1]} coefficients)",
+                 "runs": len(found), "bias": digits(found.mean(axis=0) - np.array(H)), "sd": plain(found.std(axis=0, ddof=1))}
+            )  # fmt: skip
+            print(table[-1], flush=True)
+    return table
+
+
 def coverage(scale, jobs):
     table = []
     for name, mixing in [(n, "orthogonal") for n in list(SETTINGS)[:5]] + [
@@ -209,6 +237,50 @@ def tests(scale, jobs):
                 {"exponents (n = 2^14, octaves 6 to 9)": name, "mixing": mixing, "runs": runs, "chi2": rates[0], "monte_carlo": rates[1], "invariant": rates[2]}
             )  # fmt: skip
             print(table[-1], flush=True)
+    return table
+
+
+# exponents of many channels, correlation, log2 n, octaves
+MANY = [
+    ([0.7] * 20, 0.3, 14, (4, 7)),
+    ([0.6] * 10 + [0.8] * 10, 0.3, 14, (4, 7)),
+    ([0.4] * 10 + [0.8] * 10, 0.2, 14, (4, 7)),
+    ([0.3] * 7 + [0.6] * 7 + [0.9] * 6, 0.1, 14, (4, 7)),
+    ([0.7] * 40, 0.3, 14, (4, 7)),
+    ([0.4] * 20 + [0.8] * 20, 0.1, 14, (4, 7)),
+]
+
+
+def one_count(rng, model, mixing, log2_n, octaves):
+    """Numbers of groups by neighbours, by critical bandwidths, by the dip."""
+    x = MIXINGS[mixing](rng, model.n_channels) @ model.sample(2**log2_n, rng=rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = estimate_hurst(x, octaves=octaves, n_bootstrap=100, rng=rng)
+    return [
+        cluster_exponents(found).n_clusters,
+        *(count_modes(found, method=m, rng=rng).n_modes for m in ("silverman", "dip")),
+    ]
+
+
+def modes(scale, jobs):
+    """Numbers of groups of many exponents; the tests of neighbours beside the counts of modes."""
+    table = []
+    for H, rho, log2_n, octaves in MANY:
+        model = OperatorFractionalBrownianMotion(H, rho)
+        model.embedding(2**log2_n)
+        for mixing in MIXINGS:
+            work = partial(one_count, mixing=mixing, log2_n=log2_n, octaves=octaves)
+            runs = max(4, int(40 * scale))
+            found = np.array(replicate(work, runs, model, rng=9, n_jobs=jobs))
+            groups = ", ".join(f"{h:g} x {np.sum(np.array(H) == h)}".replace("0.", ".") for h in sorted(set(H)))
+            row = {"exponents": groups, "n, octaves": f"2^{log2_n}, {octaves}", "mixing": mixing, "runs": runs}
+            for name, column in zip(("neighbours", "silverman"), found.T, strict=False):
+                said = [int(np.sum(column == k)) for k in (1, 2, 3)] + [int(np.sum(column > 3))]
+                row[f"{name}: 1, 2, 3, more"] = " ".join(map(str, said))
+            row["dip: 1, more"] = f"{np.sum(found[:, 2] == 1)} {np.sum(found[:, 2] > 1)}"
+            table.append(row)
+            print(row, flush=True)
     return table
 
 
@@ -347,8 +419,10 @@ def correction(scale, jobs):
 
 WORK = {
     "bias": bias,
+    "reference": reference,
     "coverage": coverage,
     "tests": tests,
+    "modes": modes,
     "diagram": diagram,
     "single": single,
     "correction": correction,

@@ -2,11 +2,11 @@
 
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 
-from ailys.cli import main
 from ailys.privacy import Ledger
 
 SECRET = "Zaphod4242"
@@ -14,7 +14,7 @@ COMMON = ("--bounds", "0", "365", "--resolution", "1", "--neighbours", "add_remo
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(ailys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     days = np.random.default_rng(0).geometric(0.15, 400)
     (tmp_path / "d.csv").write_text(
@@ -32,13 +32,7 @@ def run(capsys, tmp_path, monkeypatch):
         "    warnings.warn('for the user')\n    return good(data, n)\n"
     )
 
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            main(["privacy", *arguments])
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
-
-    return call
+    return partial(ailys, "privacy")
 
 
 def test_a_budget_is_made_spent_and_refused(run, tmp_path):

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from ailys.privacy.budget import as_budget
+from ailys.privacy.integer_noise import IntegerNoise
 from ailys.privacy.noise import Source, discrete_gaussian, discrete_laplace, exact_fraction, random_source
 
 
@@ -142,3 +144,50 @@ def test_shapes_follow_numpy():
     assert discrete_laplace(1, (2, 3)).shape == (2, 3)
     assert discrete_gaussian(1, 0).shape == (0,)
     assert isinstance(discrete_laplace(1), int)
+
+
+def same_law(ours, theirs):
+    """P-value that two samples of integers come from one law: chi-square of the two-row table, cells of 10 and more."""
+    from scipy.stats import chi2_contingency
+
+    low, high = min(ours.min(), theirs.min()), max(ours.max(), theirs.max())
+    table = np.array([np.bincount(x - low, minlength=high - low + 1) for x in (ours, theirs)])
+    body = table.sum(axis=0) >= 20
+    table = np.column_stack([table[:, body], table[:, ~body].sum(axis=1)])
+    return float(chi2_contingency(table[:, table.sum(axis=0) > 0]).pvalue)
+
+
+@pytest.fixture(scope="module")
+def opendp():
+    prelude = pytest.importorskip("opendp.prelude", reason="a peer of the benchmarks")
+    prelude.enable_features("contrib")
+    return prelude
+
+
+@pytest.mark.parametrize("scale", [0.4, 5.0])
+def test_laplace_noise_has_the_law_and_the_loss_of_opendp(opendp, scale):
+    """20 000 draws of each; a false alarm has probability 1e-6 for the peer, whose draws cannot be seeded."""
+    space = opendp.vector_domain(opendp.atom_domain(T=int)), opendp.l1_distance(T=int)
+    peer = opendp.m.make_laplace(*space, scale=scale)
+    theirs = np.array(peer([0] * 20_000))
+    assert same_law(discrete_laplace(scale, 20_000, unsafe_rng=2), theirs) > 1e-6
+    assert chi_square_pvalue(theirs, lambda x: math.exp(-abs(x) / scale)) > 1e-6
+    assert same_law(discrete_laplace(1.2 * scale, 20_000, unsafe_rng=2), theirs) < 1e-6
+    # what it says to cost is what we charge
+    noise = IntegerNoise.calibrated(
+        as_budget(epsilon=1 / Fraction(str(scale)), neighbours="replace"), l1=1, l2_squared=1
+    )
+    assert peer.map(1) == pytest.approx(1 / scale, rel=1e-12)
+    assert noise.variance == pytest.approx(2 * math.exp(-1 / scale) / (1 - math.exp(-1 / scale)) ** 2)
+
+
+@pytest.mark.parametrize("sigma", [0.7, 5.0])
+def test_gaussian_noise_has_the_law_and_the_loss_of_opendp(opendp, sigma):
+    space = opendp.vector_domain(opendp.atom_domain(T=int)), opendp.l2_distance(T=float)
+    peer = opendp.m.make_gaussian(*space, scale=sigma)
+    theirs = np.array(peer([0] * 20_000))
+    square = Fraction(str(sigma)) ** 2
+    assert same_law(discrete_gaussian(square, 20_000, unsafe_rng=2), theirs) > 1e-6
+    assert chi_square_pvalue(theirs, lambda x: math.exp(-x * x / (2 * sigma**2))) > 1e-6
+    assert same_law(discrete_gaussian(square * Fraction(3, 2), 20_000, unsafe_rng=2), theirs) < 1e-6
+    assert peer.map(1.0) == pytest.approx(1 / (2 * sigma**2), rel=1e-12)

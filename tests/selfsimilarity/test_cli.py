@@ -4,34 +4,33 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ailys.cli import main
+from ailys.selfsimilarity import OperatorFractionalBrownianMotion
+
+
+@pytest.fixture(scope="module")
+def signal():
+    """What ``synthesize`` writes for a newcomer, once for all tests."""
+    return OperatorFractionalBrownianMotion([0.4, 0.4, 0.8], 0.2).sample(16384, rng=0)
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(ailys, signal, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    np.save("x.npy", signal)
+    return partial(ailys, "selfsimilarity")
 
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            main(["selfsimilarity", *arguments])
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
 
-    code, *_ = call(
-        "synthesize", "--hurst", ".4", ".4", ".8", "--n", "16384", "--rho", ".2", "--out", "x.npy", "--seed", "0"
-    )
+def test_the_verbs_of_a_newcomer(run, signal):
+    line = ["--hurst", ".4", ".4", ".8", "--n", "16384", "--rho", ".2", "--seed", "0"]
+    code, *_ = run("synthesize", *line, "--out", "x.npy", "--force")
     assert code == 0
-    return call
-
-
-def test_the_verbs_of_a_newcomer(run):
-    x = np.load("x.npy")
-    assert x.shape == (3, 16384)
+    assert np.array_equal(np.load("x.npy"), signal)
     code, out, _ = run(
         "estimate",
         "x.npy",
@@ -183,3 +182,19 @@ def test_wrong_input_is_one_line_and_exit_2(run, arguments, message):
 def test_importing_is_fast():
     script = "import sys, ailys.selfsimilarity; sys.exit(any(m in sys.modules for m in ('sklearn', 'matplotlib', 'pywt', 'numba', 'pandas')))"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_modes_and_reference_octaves_on_the_command_line(run):
+    x = OperatorFractionalBrownianMotion([0.3] * 6 + [0.8] * 6).sample(2**14, rng=0)
+    np.save("many.npy", x)
+    line = ["cluster", "many.npy", "--octaves", "4", "7", "--plot", "m.png", "--json"]
+    for method in ("silverman", "dip"):
+        code, out, _ = run(*line, "--modes", method, "--force")
+        assert code == 0
+        assert json.loads(out)["modes"] == 2
+        assert json.loads(out)["drawn"] == "m.png"
+    code, out, _ = run("estimate", "x.npy", "--octaves", "4", "7", "--reference-octave", "8", "--json")
+    assert (code, json.loads(out)["reference_octave"]) == (0, 8)
+    code, _, err = run("estimate", "x.npy", "--octaves", "4", "7", "--reference-octave", "5")
+    assert code == 2
+    assert "reference_octave" in err

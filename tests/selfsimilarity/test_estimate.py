@@ -10,12 +10,16 @@ from scipy.special import digamma, polygamma
 
 from ailys.selfsimilarity import (
     OperatorFractionalBrownianMotion,
+    SelfSimilarity,
     estimate_hurst,
     fractional_brownian_motion,
+    sliding_hurst,
     wavelet_coefficients,
+    wavelet_spectrum,
 )
 from ailys.selfsimilarity.hurst import default_octaves
 from ailys.selfsimilarity.regression import normal_theory_error, regression_weights
+from ailys.selfsimilarity.wavelet import coefficient_counts
 
 from .conftest import rotation
 
@@ -267,3 +271,35 @@ def test_memory_is_linear_in_the_signal_and_less_than_it():
         tracemalloc.stop()
         assert peaks[-1] < x.nbytes / 2
     assert peaks[2] - peaks[1] < 2.2 * (peaks[1] - peaks[0]) + 1e5
+
+
+def test_blocks_can_be_those_of_a_later_octave(mixed):
+    found = estimate_hurst(mixed, octaves=(4, 7), reference_octave=9, n_bootstrap=20, rng=0)
+    counts = coefficient_counts(mixed.shape[1])
+    assert found.reference_octave == 9
+    assert found.block_size == counts[8]
+    assert found.n_blocks.tolist() == [counts[j - 1] // counts[8] for j in (4, 5, 6, 7)]
+    blocks = wavelet_spectrum(mixed, octaves=(4, 7), block=counts[8])
+    assert np.allclose(found.log2_eigenvalues, np.log2(blocks.eigenvalues))
+    assert np.array_equal(
+        estimate_hurst(mixed, octaves=(4, 7), reference_octave=7).hurst, estimate_hurst(mixed, octaves=(4, 7)).hurst
+    )
+    features = SelfSimilarity(octaves=(4, 7), reference_octave=9).fit_transform(mixed[None])
+    assert np.allclose(features[0], found.hurst)
+    windows = sliding_hurst(mixed, window=mixed.shape[1], step=1, octaves=(4, 7), reference_octave=9)
+    assert np.allclose(windows.hurst[0], found.hurst)
+
+
+def test_reference_octaves_that_make_no_sense_are_refused(mixed):
+    for octave, options, words in (
+        (6, {}, "whole number >= 7"),
+        (40, {}, "at most 11"),
+        (8, {"method": "wavelet"}, "reference_octave is for"),
+        (7.5, {}, "whole number"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            estimate_hurst(mixed, octaves=(4, 7), reference_octave=octave, **options)
+    with pytest.raises(ValueError, match="lower reference_octave"):
+        estimate_hurst(
+            np.cumsum(np.random.default_rng(0).standard_normal((8, 512)), axis=1), octaves=(2, 3), reference_octave=6
+        )

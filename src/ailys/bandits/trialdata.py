@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.files import read_text
+
 __all__ = ["TrialData", "check_chances", "read_trials"]
 
 _TRUE, _FALSE = {"true", "yes", "t", "y"}, {"false", "no", "f", "n"}
@@ -103,12 +105,7 @@ def _columns(data: Any, wanted: list[str]) -> tuple[dict[str, list[Any]], list[i
     if not isinstance(data, (str, Path)):
         raise TypeError(f"data must be a CSV file or a DataFrame; got {type(data).__name__}")
     path = Path(data)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as fault:
-        raise ValueError(f"{path}: not text in UTF-8 (byte {fault.start})") from None
+    text = read_text(path)
     if "\0" in text:
         raise ValueError(f"{path}: not a text file")
     reader = csv.reader(text.splitlines(keepends=True), strict=True)

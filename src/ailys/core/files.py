@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_write", "check_version", "open_tensors", "parse_json", "read_tensors", "write_text"]
+__all__ = ["atomic_write", "check_version", "open_tensors", "parse_json", "read_tensors", "read_text", "write_text"]
 
 
 @contextmanager
@@ -42,6 +42,22 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file in UTF-8, with or without a mark at its start.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError : no such file; bytes that are no UTF-8
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise ValueError(f"{path}: not text in UTF-8 (byte {fault.start})") from None
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -72,20 +72,19 @@ class AuditResult(Answer):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """How often each bin was hit on both inputs, the event shaded."""
-        from ..core.figures import PALETTE, new_axes, style
+        from ..core.figures import PALETTE, new_axes
 
-        with style():
-            ax = new_axes(ax, figsize=(6.5, 3.6))
-            places = np.arange(len(self.event) + 1)
-            for counts, colour, name in zip(self.counts, PALETTE, ("on the input", "on its neighbour"), strict=False):
-                ax.stairs(counts / max(1, counts.sum()), places, color=colour, label=name, linewidth=1.6)
-            top = ax.get_ylim()[1]
-            ax.fill_between(
-                places, 0, top, where=np.append(self.event, self.event[-1]), step="post", alpha=0.15, color=PALETTE[3]
-            )
-            ax.set(xlabel="output (bins in order)", ylabel="frequency", ylim=(0, top))
-            ax.set_title(f"loss at least {self.epsilon_lb:.3g}, claimed {self.claimed_epsilon:g}: {self.verdict}")
-            ax.legend()
+        ax = new_axes(ax, figsize=(6.5, 3.6))
+        places = np.arange(len(self.event) + 1)
+        for counts, colour, name in zip(self.counts, PALETTE, ("on the input", "on its neighbour"), strict=False):
+            ax.stairs(counts / max(1, counts.sum()), places, color=colour, label=name, linewidth=1.6)
+        top = ax.get_ylim()[1]
+        ax.fill_between(
+            places, 0, top, where=np.append(self.event, self.event[-1]), step="post", alpha=0.15, color=PALETTE[3]
+        )
+        ax.set(xlabel="output (bins in order)", ylabel="frequency", ylim=(0, top))
+        ax.set_title(f"loss at least {self.epsilon_lb:.3g}, claimed {self.claimed_epsilon:g}: {self.verdict}")
+        ax.legend()
         return ax
 
 
@@ -110,6 +109,11 @@ def audit(
     n_samples : outputs drawn on each input; half of them choose the event, half of them test it
     confidence : with which the bound holds; a correct mechanism is accused with probability at most 1 - confidence
     n_jobs : workers that call the mechanism, as in joblib
+
+    Raises
+    ------
+    ValueError : a claim, delta or confidence out of range, fewer than 100 samples, or a mechanism that returns no numbers of
+        shape (n,) or (n, k)
 
     Examples
     --------
@@ -161,6 +165,10 @@ def exact_epsilon(
     neighbours : "add_remove" or "replace"
     delta : if positive, the least epsilon of (epsilon, delta)-differential privacy is returned instead
 
+    Raises
+    ------
+    ValueError : no data sets, or a law that does not return probabilities of the same outputs that sum to 1
+
     Examples
     --------
     >>> def randomised_response(data):
@@ -202,6 +210,10 @@ def worst_pairs(statistic: str, *, width: float = 0.1) -> list[tuple[np.ndarray,
     ----------
     statistic : "median", "count", "sum", "mean" or "histogram"
     width : w, the gap of the median's pair, in (0, 1)
+
+    Raises
+    ------
+    ValueError : a statistic without a known pair, or a width outside (0, 1)
 
     Examples
     --------

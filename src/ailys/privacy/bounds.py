@@ -39,6 +39,10 @@ def le_cam_bound(
     E[2 (1 - delta_D)_+ / (1 + e^(epsilon D))], with delta_d = delta (e^(epsilon d) - 1) / (e^epsilon - 1); under zCDP
     1 - E[min(D sqrt(rho / 2), sqrt(1 - e^(-rho D^2)))].
 
+    Raises
+    ------
+    ValueError : n, tv or a budget out of range, both epsilon and rho, or delta without epsilon
+
     Examples
     --------
     >>> round(le_cam_bound(1, 1.0, epsilon=1), 5)
@@ -82,6 +86,10 @@ def fano_bound(
     -------
     loss (1 - (I + ln 2) / ln N), or 0, with I at most the mean over pairs of the least of n KL, E[epsilon D tanh(epsilon D / 2)]
     and rho (n tv (1 - tv) + n^2 tv^2).
+
+    Raises
+    ------
+    ValueError : tv that is not a square matrix of at least three laws, a budget out of range, or neither a budget nor kl
 
     Examples
     --------
@@ -129,6 +137,10 @@ def assouad_bound(
     dimension : of the cube
     tau : half of the least loss of a wrong coordinate
     epsilon, rho, delta, nonprivate : as in `le_cam_bound`
+
+    Raises
+    ------
+    ValueError : a dimension below 1, tau below 0, or as in `le_cam_bound`
 
     Examples
     --------

@@ -39,6 +39,11 @@ class PrivacySpent(Answer):
     neighbours : "add_remove" or "replace"
     contributions : records that one person may have; the loss counts all of them
 
+    Raises
+    ------
+    ValueError : not exactly one of epsilon and rho, an amount below 0, delta outside [0, 1), or unknown neighbours
+    TypeError : an amount that is no number
+
     Examples
     --------
     >>> spent = PrivacySpent(epsilon=0.1, neighbours="replace")
@@ -115,7 +120,12 @@ class PrivacySpent(Answer):
         }
 
     def to_epsilon(self, delta: float) -> float:
-        """The epsilon that holds with probability 1 - ``delta``."""
+        """The epsilon that holds with probability 1 - ``delta``.
+
+        Raises
+        ------
+        ValueError : delta is not larger than what was spent
+        """
         if delta < self.delta or (self.rho is not None and delta == self.delta):
             raise ValueError(
                 f"delta = {delta:g} leaves nothing beside the {self.delta:g} that was spent; give a larger one"
@@ -207,6 +217,10 @@ def compose(*spent: PrivacySpent, parallel: bool = False) -> PrivacySpent:
     parallel : the releases used disjoint parts of the data, where the part of a person was fixed beforehand: the largest
         cost counts, under add_remove
 
+    Raises
+    ------
+    ValueError : nothing to add, different neighbours, parallel releases under "replace", or deltas that add up to 1
+
     Examples
     --------
     >>> a, b = PrivacySpent(epsilon=0.1), PrivacySpent(epsilon=0.2)
@@ -246,6 +260,10 @@ def zcdp_to_dp(rho: float, delta: float) -> float:
     ----------
     rho : loss of zCDP, finite and >= 0
     delta : failure probability, in (0, 1)
+
+    Raises
+    ------
+    ValueError : rho below 0 or not finite, delta outside (0, 1)
 
     Examples
     --------
@@ -290,6 +308,10 @@ def dp_to_zcdp(epsilon: float, mechanism: str = "any") -> float:
         "discrete", noise on integers or anything else (epsilon tanh(epsilon / 2): the loss of randomised response,
         which no mechanism exceeds and which discrete Laplace noise at sensitivity 1 attains)
 
+    Raises
+    ------
+    ValueError : epsilon below 0 or not finite, or an unknown mechanism
+
     Examples
     --------
     >>> dp_to_zcdp(1), round(dp_to_zcdp(1, "laplace"), 5), round(dp_to_zcdp(1, "discrete"), 5)
@@ -320,6 +342,11 @@ def pld_epsilon(mechanisms: Iterable[tuple[str, float, int]], delta: float) -> f
     delta : probability with which the loss may be larger
 
     Needs the library dp-accounting. Its discretisation rounds the loss up.
+
+    Raises
+    ------
+    ValueError : an unknown kind, or noise or count that is not positive
+    ImportError : dp-accounting is not installed
 
     Examples
     --------

@@ -98,7 +98,9 @@ def count(
 
     Raises
     ------
-    BudgetExceeded if the ledger does not allow it (no data is read); ValueError for bad input, without a value of the data.
+    BudgetExceeded : the ledger does not allow it; no data are read
+    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
 
     Examples
     --------
@@ -161,7 +163,9 @@ def sum(
 
     Raises
     ------
-    BudgetExceeded if the ledger does not allow it (no data is read); ValueError for bad input, without a value of the data.
+    BudgetExceeded : the ledger does not allow it; no data are read
+    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
 
     Examples
     --------
@@ -223,7 +227,9 @@ def mean(
 
     Raises
     ------
-    BudgetExceeded if the ledger does not allow it (no data is read); ValueError for bad input, without a value of the data.
+    BudgetExceeded : the ledger does not allow it; no data are read
+    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
 
     Examples
     --------

@@ -82,7 +82,12 @@ class PrivateDensity(Answer):
         )
 
     def ppf(self, p: Any) -> np.ndarray:
-        """The quantiles of a proper density."""
+        """The quantiles of a proper density.
+
+        Raises
+        ------
+        ValueError : a level outside [0, 1], or a density with negative parts (``proper=False``)
+        """
         self._require_proper()
         p = np.asarray(p, dtype=float)
         if ((p < 0) | (p > 1)).any():
@@ -91,7 +96,17 @@ class PrivateDensity(Answer):
         return np.interp(p, np.concatenate([[0.0], np.cumsum(self.heights)]) * self._width, edges)
 
     def rvs(self, size: int, rng: np.random.Generator | int | None = None) -> np.ndarray:
-        """Random values from a proper density; costs no privacy."""
+        """Random values from a proper density; costs no privacy.
+
+        Parameters
+        ----------
+        size : number of draws
+        rng : generator, seed or None
+
+        Raises
+        ------
+        ValueError : a density with negative parts (``proper=False``)
+        """
         from ..core.randomness import as_generator
 
         return self.ppf(as_generator(rng).random(size))
@@ -111,21 +126,20 @@ class PrivateDensity(Answer):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The density with the band of two standard deviations of its noise."""
-        from ..core.figures import PALETTE, new_axes, style
+        from ..core.figures import PALETTE, new_axes
 
-        with style():
-            ax = new_axes(ax, figsize=(6.5, 3.6))
-            edges = np.linspace(*self.bounds, len(self.heights) + 1)
-            scale = 1 / (self.bounds[1] - self.bounds[0])
-            # a projection adds N independent coefficients times functions whose squares sum to N at every point
-            sd = self.noise_sd * scale * (math.sqrt(self.parameters) if self.method == "projection" else 1)
-            low, high = (np.append(h, h[-1]) for h in (np.maximum(self.heights - 2 * sd, 0), self.heights + 2 * sd))
-            ax.fill_between(
-                edges, low, high, step="post", color=PALETTE[0], alpha=0.2, linewidth=0, label="± 2 sd of the noise"
-            )
-            ax.stairs(self.heights, edges, color=PALETTE[0], label="released density")
-            ax.set(xlim=self.bounds, ylim=(0, None), ylabel="density")
-            ax.legend()
+        ax = new_axes(ax, figsize=(6.5, 3.6))
+        edges = np.linspace(*self.bounds, len(self.heights) + 1)
+        scale = 1 / (self.bounds[1] - self.bounds[0])
+        # a projection adds N independent coefficients times functions whose squares sum to N at every point
+        sd = self.noise_sd * scale * (math.sqrt(self.parameters) if self.method == "projection" else 1)
+        low, high = (np.append(h, h[-1]) for h in (np.maximum(self.heights - 2 * sd, 0), self.heights + 2 * sd))
+        ax.fill_between(
+            edges, low, high, step="post", color=PALETTE[0], alpha=0.2, linewidth=0, label="± 2 sd of the noise"
+        )
+        ax.stairs(self.heights, edges, color=PALETTE[0], label="released density")
+        ax.set(xlim=self.bounds, ylim=(0, None), ylabel="density")
+        ax.legend()
         return ax
 
     def _require_proper(self) -> None:
@@ -165,6 +179,12 @@ def density(
     n : public number of records; default: that of ``x``, which is then disclosed. A given one is used under "add_remove"
     proper : clip negative heights and scale to integral 1
     parameters : number of bins or (even) coefficients; default: the one with the least bound of the risk
+
+    Raises
+    ------
+    BudgetExceeded : the ledger does not allow it; no data are read
+    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
 
     Examples
     --------

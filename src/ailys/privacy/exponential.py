@@ -153,6 +153,11 @@ def exponential_choice(
     exact_distance : the distance of a bin as a fraction, where ``distances`` are doubles near to it
     distance_error : how far they may be from it
 
+    Raises
+    ------
+    ValueError : weights that are negative, not finite or all zero, distances that are not finite, or eta below 0
+    TypeError : weights that are no numbers
+
     Examples
     --------
     >>> exponential_choice([1, 1, 0], [0, 1000, 0], 1)

@@ -59,28 +59,27 @@ class PrivateHistogram(Answer):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Bars with the band of the noise."""
-        from ..core.figures import PALETTE, new_axes, style
+        from ..core.figures import PALETTE, new_axes
 
-        with style():
-            ax = new_axes(ax, figsize=(6.5, 3.6))
-            if self.edges is not None:
-                ax.bar(
-                    self.edges[:-1], self.counts, width=np.diff(self.edges), align="edge", color=PALETTE[0], alpha=0.75,
-                    yerr=self.half_width, ecolor=PALETTE[5], capsize=0,
-                )  # fmt: skip
-            else:
-                ax.bar(
-                    range(len(self.cells)),
-                    self.counts,
-                    color=PALETTE[0],
-                    alpha=0.75,
-                    yerr=self.half_width,
-                    ecolor=PALETTE[5],
-                )
-                ax.set_xticks(range(len(self.cells)), self.cells, rotation=30 if len(self.cells) > 5 else 0)
-            ax.axhline(0, color=PALETTE[5], linewidth=0.8)
-            ax.set_ylabel("records, with noise")
-            ax.set_title(f"all within ±{self.half_width:g} with probability {self.confidence:g}")
+        ax = new_axes(ax, figsize=(6.5, 3.6))
+        if self.edges is not None:
+            ax.bar(
+                self.edges[:-1], self.counts, width=np.diff(self.edges), align="edge", color=PALETTE[0], alpha=0.75,
+                yerr=self.half_width, ecolor=PALETTE[5], capsize=0,
+            )  # fmt: skip
+        else:
+            ax.bar(
+                range(len(self.cells)),
+                self.counts,
+                color=PALETTE[0],
+                alpha=0.75,
+                yerr=self.half_width,
+                ecolor=PALETTE[5],
+            )
+            ax.set_xticks(range(len(self.cells)), self.cells, rotation=30 if len(self.cells) > 5 else 0)
+        ax.axhline(0, color=PALETTE[5], linewidth=0.8)
+        ax.set_ylabel("records, with noise")
+        ax.set_title(f"all within ±{self.half_width:g} with probability {self.confidence:g}")
         return ax
 
 
@@ -118,7 +117,9 @@ def histogram(
 
     Raises
     ------
-    BudgetExceeded if the ledger does not allow it (no data is read); ValueError for bad input, without a value of the data.
+    BudgetExceeded : the ledger does not allow it; no data are read
+    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
 
     Examples
     --------

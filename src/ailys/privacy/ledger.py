@@ -54,6 +54,12 @@ class Ledger:
     epsilon, rho : cap of the sum of all spends, in one of the two currencies
     delta : cap of the sum of the failure probabilities; with ``epsilon`` and ``delta`` > 0, zCDP releases are accepted too
 
+    Raises
+    ------
+    FileNotFoundError : no such file and no cap to make one with, or no such folder
+    LedgerError : a file that is no ledger, is damaged, cannot be opened, or has another cap
+    ValueError : both epsilon and rho, or a cap that is not positive
+
     Notes
     -----
     Pure losses charged to a ledger in rho cost epsilon tanh(epsilon / 2). If releases for "replace" neighbours are among
@@ -113,7 +119,13 @@ class Ledger:
         return self.cap - self.spent
 
     def check(self, privacy: PrivacySpent) -> None:
-        """Raise `BudgetExceeded` if this cost would be refused now; writes nothing."""
+        """Raise `BudgetExceeded` if this cost would be refused now; writes nothing.
+
+        Raises
+        ------
+        BudgetExceeded : this cost does not fit into what is left
+        LedgerError : a damaged file
+        """
         with self._transaction() as database:
             admit(self._rows(database), privacy, self.terms)
 
@@ -132,9 +144,18 @@ class Ledger:
 
         ``amount`` is in the ledger's unit.
 
+        Parameters
+        ----------
+        amount : in the ledger's unit; or name the unit by ``epsilon`` or ``rho``
+        delta : failure probability of the release
+        neighbours : "add_remove" or "replace"
+        label, mechanism : noted in the ledger
+
         Raises
         ------
-        BudgetExceeded beyond the cap: nothing is recorded; ValueError for bad input; LedgerError for a damaged file.
+        BudgetExceeded : beyond the cap; nothing is recorded
+        ValueError : not exactly one amount, or one that is not positive
+        LedgerError : a damaged file
         """
         if sum(given is not None for given in (amount, epsilon, rho)) != 1:
             raise ValueError("give exactly one of amount (in the ledger's unit), epsilon and rho")
@@ -157,7 +178,20 @@ class Ledger:
         parameters: Mapping[str, Any] | None = None,
         secure: bool = True,
     ) -> int:
-        """Write a spend to disk before its release is run; returns its number. It is never refunded."""
+        """Write a spend to disk before its release is run; returns its number. It is never refunded.
+
+        Parameters
+        ----------
+        privacy : the cost
+        label, dataset, mechanism, parameters : noted in the ledger; public
+        secure : whether the randomness is that of the operating system
+
+        Raises
+        ------
+        BudgetExceeded : beyond the cap; nothing is recorded
+        ValueError : a release with seeded randomness
+        LedgerError : a damaged file
+        """
         if not secure:
             raise ValueError("a ledger accepts releases from the cryptographic source only; leave unsafe_rng out")
         with self._transaction(write=True) as database:
@@ -186,12 +220,27 @@ class Ledger:
         return int(str(row["number"]))
 
     def mark(self, number: int, status: str) -> None:
-        """Note how a reserved release ended: "released" or "failed". The spend stays."""
+        """Note how a reserved release ended: "released" or "failed". The spend stays.
+
+        Parameters
+        ----------
+        number : that `reserve` returned
+        status : "released" or "failed"
+
+        Raises
+        ------
+        LedgerError : a damaged file
+        """
         with self._transaction(write=True) as database:
             database.execute("UPDATE spends SET status = ? WHERE number = ?", (status, number))
 
     def history(self) -> list[dict[str, Any]]:
-        """All spends, oldest first."""
+        """All spends, oldest first.
+
+        Raises
+        ------
+        LedgerError : a damaged file
+        """
         with self._transaction() as database:
             rows = self._rows(database)
         return [
@@ -200,7 +249,12 @@ class Ledger:
         ]
 
     def report(self) -> LedgerReport:
-        """What was spent, what is left, and the history, as an answer."""
+        """What was spent, what is left, and the history, as an answer.
+
+        Raises
+        ------
+        LedgerError : a damaged file
+        """
         with self._transaction() as database:
             rows = self._rows(database)
         sums = [float(total(rows[:k], self.terms)) for k in range(len(rows) + 1)]
@@ -373,22 +427,21 @@ class LedgerReport(Answer):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The budget as a bar, one piece a release, and what is left."""
-        from ..core.figures import PALETTE, new_axes, style
+        from ..core.figures import PALETTE, new_axes
 
-        with style():
-            ax = new_axes(ax, figsize=(7, 2.2))
-            start = 0.0
-            for k, (row, end) in enumerate(zip(self.history, self.cumulated, strict=True)):
-                colour = PALETTE[k % 5] if row["status"] == "released" else PALETTE[5]
-                ax.barh(0, end - start, left=start, color=colour, edgecolor="white", height=0.6)
-                if end - start > 0.08 * self.cap:
-                    name = row["label"] or row["mechanism"]
-                    ax.text((start + end) / 2, 0, name[:14], ha="center", va="center", color="white", fontsize=8)
-                start = end
-            ax.barh(0, self.cap - start, left=start, facecolor="none", edgecolor=PALETTE[5], height=0.6, linestyle="--")
-            ax.set(xlim=(0, self.cap), ylim=(-0.6, 0.6), yticks=[], xlabel=f"{self.unit} spent")
-            ax.set_title(f"{len(self.history)} releases; {self.remaining:.4g} of {self.cap:g} left")
-            ax.grid(visible=False)
+        ax = new_axes(ax, figsize=(7, 2.2))
+        start = 0.0
+        for k, (row, end) in enumerate(zip(self.history, self.cumulated, strict=True)):
+            colour = PALETTE[k % 5] if row["status"] == "released" else PALETTE[5]
+            ax.barh(0, end - start, left=start, color=colour, edgecolor="white", height=0.6)
+            if end - start > 0.08 * self.cap:
+                name = row["label"] or row["mechanism"]
+                ax.text((start + end) / 2, 0, name[:14], ha="center", va="center", color="white", fontsize=8)
+            start = end
+        ax.barh(0, self.cap - start, left=start, facecolor="none", edgecolor=PALETTE[5], height=0.6, linestyle="--")
+        ax.set(xlim=(0, self.cap), ylim=(-0.6, 0.6), yticks=[], xlabel=f"{self.unit} spent")
+        ax.set_title(f"{len(self.history)} releases; {self.remaining:.4g} of {self.cap:g} left")
+        ax.grid(visible=False)
         return ax
 
 

@@ -199,6 +199,11 @@ def discrete_laplace(
     -------
     int64 array (of Python integers if a draw does not fit), or one integer.
 
+    Raises
+    ------
+    ValueError : a scale that is not positive and finite, or a negative size
+    TypeError : a scale that is no number
+
     Notes
     -----
     Variance 2q / (1 - q)^2 with q = exp(-1 / scale). Source: Canonne, Kamath and Steinke 2020, Algorithm 2.
@@ -228,6 +233,11 @@ def discrete_gaussian(
     ----------
     sigma2 : positive rational; the variance is at most this
     size, unsafe_rng : as in `discrete_laplace`
+
+    Raises
+    ------
+    ValueError : a variance that is not positive and finite, or a negative size
+    TypeError : a variance that is no number
 
     Examples
     --------

@@ -124,6 +124,10 @@ def plan_quantiles(
     beta : probability with which the proved bound may fail
     rng, n_jobs : generator or seed of the simulation, and its workers, as in joblib; the plan does not depend on their number
 
+    Raises
+    ------
+    ValueError : m, n, the lattice, the budget or the reference out of range, or a p of another length than m
+
     Examples
     --------
     >>> plan = plan_quantiles(3, 5000, bounds=(0, 365), resolution=1, epsilon=1, neighbours="replace")

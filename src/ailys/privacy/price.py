@@ -80,26 +80,25 @@ class PriceOfPrivacy(Answer):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Three curves on logarithmic axes, the crossing marked."""
-        from ..core.figures import PALETTE, new_axes, style
+        from ..core.figures import PALETTE, new_axes
 
-        with style():
-            ax = new_axes(ax, figsize=(6.5, 4))
-            ax.loglog(self.epsilon, self.achieved, color=PALETTE[2], label="achieved by a private release")
-            ax.loglog(self.epsilon, self.private_bound, color=PALETTE[1], label="no private one is better")
-            ax.loglog(
-                self.epsilon, self.nonprivate_bound, color=PALETTE[0], linestyle="--", label="no one at all is better"
-            )
-            if self.crossing is not None:
-                ax.axvline(self.crossing, color=PALETTE[5], linewidth=0.8, linestyle=":")
-                ax.annotate("privacy must cost\nto the left", (self.crossing, 0.02), xycoords=("data", "axes fraction"),
-                            ha="right", va="bottom", fontsize=8.5, xytext=(-4, 0), textcoords="offset points")  # fmt: skip
-            ax.set(
-                xlabel="epsilon",
-                ylabel="risk (squared error)",
-                title=f"{self.problem.replace('_', ' ')}, {self.n} records",
-            )
-            ax.set_ylim(bottom=min(self.private_bound.min(), self.nonprivate_bound.min()) / 8)  # room for the words
-            ax.legend(fontsize=9)
+        ax = new_axes(ax, figsize=(6.5, 4))
+        ax.loglog(self.epsilon, self.achieved, color=PALETTE[2], label="achieved by a private release")
+        ax.loglog(self.epsilon, self.private_bound, color=PALETTE[1], label="no private one is better")
+        ax.loglog(
+            self.epsilon, self.nonprivate_bound, color=PALETTE[0], linestyle="--", label="no one at all is better"
+        )
+        if self.crossing is not None:
+            ax.axvline(self.crossing, color=PALETTE[5], linewidth=0.8, linestyle=":")
+            ax.annotate("privacy must cost\nto the left", (self.crossing, 0.02), xycoords=("data", "axes fraction"),
+                        ha="right", va="bottom", fontsize=8.5, xytext=(-4, 0), textcoords="offset points")  # fmt: skip
+        ax.set(
+            xlabel="epsilon",
+            ylabel="risk (squared error)",
+            title=f"{self.problem.replace('_', ' ')}, {self.n} records",
+        )
+        ax.set_ylim(bottom=min(self.private_bound.min(), self.nonprivate_bound.min()) / 8)  # room for the words
+        ax.legend(fontsize=9)
         return ax
 
 
@@ -129,6 +128,10 @@ def price_of_privacy(problem: str, n: int, epsilons: Sequence[float] | np.ndarra
         [-1, 1]) or "density" (Lipschitz constant 1 on [0, 1])
     n : records
     epsilons : budgets of pure differential privacy, one record replaced
+
+    Raises
+    ------
+    ValueError : an unknown problem, n outside 2..10^7, or an epsilon outside 1e-30..1e15
 
     Examples
     --------

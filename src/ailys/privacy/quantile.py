@@ -150,7 +150,9 @@ def quantiles(
 
     Raises
     ------
-    BudgetExceeded if the ledger does not allow it (no data is read); ValueError for bad input, without a value of the data.
+    BudgetExceeded : the ledger does not allow it; no data are read
+    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
 
     Examples
     --------

@@ -29,6 +29,11 @@ _PARQUET = (".parquet", ".pq")
 class Column:
     """A column of a CSV or Parquet file, not yet read; stands wherever the functions of this package take an array.
 
+    Parameters
+    ----------
+    path : CSV or Parquet file
+    name : of the column, as in its first line
+
     Examples
     --------
     >>> Column("stays.csv", "los_days")  # no file is touched
@@ -39,7 +44,13 @@ class Column:
     name: str
 
     def texts(self, *more: str) -> list[list[str]]:
-        """The fields of this column and of others, line by line."""
+        """The fields of this column and of others, line by line.
+
+        Raises
+        ------
+        FileNotFoundError : no such file
+        ValueError : a folder, an empty or damaged file, or no such column
+        """
         return _csv_fields(Path(self.path), [self.name, *more])
 
     @property

@@ -64,6 +64,12 @@ def private_release(
     ledger : a `Ledger` or the path of one; None charges nothing
     unsafe_rng : seeded randomness for research; refused together with a ledger
 
+    Raises
+    ------
+    BudgetExceeded : the ledger does not allow it; ``prepare`` is not called
+    ReleaseFailed : ``run`` raised something; the budget stays spent
+    ValueError : seeded randomness together with a ledger, or a budget outside 1e-30..1e15; and whatever ``prepare`` raises
+
     Examples
     --------
     >>> spent = PrivacySpent(epsilon=1)

@@ -38,6 +38,10 @@ def indexp(
     -------
     (levels,) doubles, increasing.
 
+    Raises
+    ------
+    ValueError : data or bounds that are not finite, bounds or levels that do not increase, or a budget that is not positive
+
     Examples
     --------
     >>> indexp(range(1001), [0.5], bounds=(0, 1000), epsilon=1, neighbours="replace", rng=0).shape
@@ -50,6 +54,10 @@ def recexp(
     x: Any, p: Any, *, bounds: tuple[float, float], epsilon: Any, neighbours: str, rng: Seed = None
 ) -> np.ndarray:
     """The recursion of Kaplan, Schnapp and Stemmer 2022; parameters as in `indexp`.
+
+    Raises
+    ------
+    ValueError : as in `indexp`
 
     Examples
     --------
@@ -66,6 +74,10 @@ def jointexp(
 
     Without dither it fails where many records are equal: equal records leave no room between them.
 
+    Raises
+    ------
+    ValueError : as in `indexp`
+
     Examples
     --------
     >>> [round(v, -2) for v in jointexp(range(1001), [0.2, 0.8], bounds=(0, 1000), epsilon=1, neighbours="replace", rng=0).tolist()]
@@ -76,6 +88,12 @@ def jointexp(
 
 def rank_error(x: Any, p: Any, values: Any) -> np.ndarray:
     """How many records lie between each value and the quantile of its level: max(0, #{x < v} - pn, pn - #{x <= v}).
+
+    Parameters
+    ----------
+    x : (n,) numbers
+    p : (levels,) in (0, 1)
+    values : (levels,) released for them
 
     Examples
     --------

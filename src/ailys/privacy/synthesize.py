@@ -87,6 +87,12 @@ def synthesize(
     degree : columns a count looks at; 2 is the one that exists
     n_rows : records to draw; default: the noisy number of records
 
+    Raises
+    ------
+    BudgetExceeded : the ledger does not allow it; no data are read
+    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
+
     Examples
     --------
     >>> data = {"smoker": ["yes", "no"] * 500, "cough": ["yes", "no"] * 500}

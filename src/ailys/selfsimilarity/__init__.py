@@ -24,6 +24,7 @@ from .equality import EqualityTest, equality_test
 from .estimate import HurstEstimate
 from .hurst import estimate_hurst
 from .model import OperatorFractionalBrownianMotion, fractional_brownian_motion, largest_correlation
+from .modes import ModeCount, count_modes, dip_statistic
 from .sliding import SlidingHurst, sliding_hurst
 from .spectrum import WaveletSpectrum, wavelet_spectrum
 from .wavelet import WaveletCoefficients, wavelet_coefficients
@@ -34,6 +35,7 @@ __all__ = [
     "HurstEstimate",
     "LogScaleDiagram",
     "MixingCorrection",
+    "ModeCount",
     "OctaveChoice",
     "OperatorFractionalBrownianMotion",
     "PairwiseTests",
@@ -43,6 +45,8 @@ __all__ = [
     "WaveletSpectrum",
     "choose_octaves",
     "cluster_exponents",
+    "count_modes",
+    "dip_statistic",
     "equality_test",
     "estimate_hurst",
     "fractional_brownian_motion",

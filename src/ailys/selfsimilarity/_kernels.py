@@ -1,11 +1,11 @@
-"""Compiled loops: one level of the wavelet pyramid, sums of products over resampled blocks."""
+"""Compiled loops: one level of the wavelet pyramid, sums of products over resampled blocks, the band of the dip."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-__all__ = ["block_products", "filter_level", "smooth_level"]
+__all__ = ["block_products", "filter_level", "one_mode_within", "smooth_level"]
 
 
 @njit(cache=True, nogil=True)
@@ -62,3 +62,40 @@ def block_products(D: np.ndarray, starts: np.ndarray, run: int, block: int, out:
                 for l in range(i + 1):
                     S[i, l] /= block
                     S[l, i] = S[i, l]
+
+
+@njit(cache=True, nogil=True)
+def one_mode_within(x: np.ndarray, before: np.ndarray, after: np.ndarray, d: float) -> bool:
+    """Whether a distribution function with one mode, at one of the places ``x``, stays within ``d`` of an empirical one.
+
+    x : (n,) increasing; before, after : (n,) the empirical function just before and at each place.
+    Up to the mode the function is convex: at x[m] it is at least every line through an upper point (x[s], before[s] + d) and a
+    later lower one (x[t], after[t] - d), and that is enough, as long as it stays below the upper points. From the mode on it
+    is concave, which is the same seen from the other end. At the mode it may jump.
+    """
+    n = x.shape[0]
+    least = np.empty(n)  # just before x[m], for convex functions
+    most = np.empty(n)  # at x[m], for concave ones
+    _least_convex(x, before, after, d, least)
+    _least_convex(-x[::-1], 1.0 - after[::-1], 1.0 - before[::-1], d, most)
+    for m in range(n):
+        if least[m] <= before[m] + d and 1.0 - most[n - 1 - m] >= after[m] - d and least[m] <= 1.0 - most[n - 1 - m]:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _least_convex(x: np.ndarray, before: np.ndarray, after: np.ndarray, d: float, least: np.ndarray) -> None:
+    """Least value just before each place of a convex increasing function in the band; infinity where there is none."""
+    n = x.shape[0]
+    slopes = np.zeros(n)
+    least[:] = np.inf
+    for m in range(n):
+        value = max(before[m] - d, 0.0)
+        for t in range(m):
+            value = max(value, max(after[t] - d, 0.0) + slopes[t] * (x[m] - x[t]))
+        least[m] = value
+        if max(value, after[m] - d) > before[m] + d:
+            return  # none passes x[m]
+        for s in range(m):
+            slopes[m] = max(slopes[m], (after[m] - d - before[s] - d) / (x[m] - x[s]))

@@ -37,6 +37,10 @@ File = Annotated[
     Path, typer.Argument(help="Signal: .npy (channels, samples), .npz, or .csv with a line for each time.")
 ]
 Octaves = Annotated[tuple[int, int] | None, typer.Option("--octaves", help="First and last octave of the lines.")]
+Reference = Annotated[
+    int | None,
+    typer.Option("--reference-octave", help="bwavelet: blocks as large as this octave, the last one or a later."),
+]
 Method = Annotated[str, typer.Option("--method", help="bwavelet (bias-corrected), wavelet (classical) or univariate.")]
 Moments = Annotated[
     int,
@@ -55,6 +59,7 @@ Alpha = Annotated[float, typer.Option("--alpha", help="Level of the test.")]
 def estimate(
     file: File,
     octaves: Octaves = None,
+    reference_octave: Reference = None,
     method: Method = "bwavelet",
     bootstrap: Bootstrap = 0,
     vanishing_moments: Moments = 2,
@@ -79,7 +84,7 @@ def estimate(
     with progress(silent=as_json) as display:
         display.add_task("estimating", total=None)
         found = _estimate(
-            signal, method=method, octaves=octaves, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, weights=weights,
+            signal, method=method, octaves=octaves, reference_octave=reference_octave, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, weights=weights,
             process=process, confidence=confidence, interval=interval, standardize=standardize, rng=seed,
         )  # fmt: skip
     draw_figure(target, found.plot)
@@ -90,6 +95,7 @@ def estimate(
 def equality(
     file: File,
     octaves: Octaves = None,
+    reference_octave: Reference = None,
     alpha: Alpha = 0.05,
     test_method: Annotated[
         str, typer.Option("--test", help="Statistic: chi2, monte_carlo or invariant (the estimator is --method).")
@@ -118,7 +124,7 @@ def equality(
     with progress(silent=as_json) as display:
         display.add_task("testing", total=None)
         found = _estimate(
-            signal, method=method, octaves=octaves, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process,
+            signal, method=method, octaves=octaves, reference_octave=reference_octave, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process,
             standardize=standardize, rng=seed,
         )  # fmt: skip
         result = equality_test(
@@ -137,11 +143,16 @@ def equality(
 def cluster(
     file: File,
     octaves: Octaves = None,
+    reference_octave: Reference = None,
     alpha: Alpha = 0.05,
     pairs: Annotated[
         str, typer.Option("--pairs", help="Tests of neighbours: half_normal or folded_normal.")
     ] = "half_normal",
     correction: Annotated[str, typer.Option("--correction", help="For many tests: bh, by, bonferroni or none.")] = "bh",
+    modes: Annotated[
+        str | None, typer.Option("--modes", help="For 20 channels or more: count modes instead, by silverman or dip.")
+    ] = None,
+    simulations: Annotated[int, typer.Option("--simulations", min=19, help="Simulations for --modes.")] = 199,
     bootstrap: Bootstrap = 500,
     method: Method = "bwavelet",
     vanishing_moments: Moments = 2,
@@ -155,17 +166,22 @@ def cluster(
 ) -> None:
     """How many different exponents are there?"""
     from ..core.figures import draw_figure, figure_target
-    from . import cluster_exponents
+    from . import cluster_exponents, count_modes
 
     target = figure_target(plot, overwrite=force)
     signal = _read(file, columns)
+    if modes is not None:
+        bootstrap = 0  # the exponents are all that is needed
     with progress(silent=as_json) as display:
         display.add_task("clustering", total=None)
         found = _estimate(
-            signal, method=method, octaves=octaves, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process,
+            signal, method=method, octaves=octaves, reference_octave=reference_octave, n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process,
             standardize=standardize, rng=seed,
         )  # fmt: skip
-        result = cluster_exponents(found, alpha=alpha, method=pairs, correction=correction)
+        if modes is not None:
+            result: Any = count_modes(found, method=modes, alpha=alpha, n_simulations=simulations, rng=seed)
+        else:
+            result = cluster_exponents(found, alpha=alpha, method=pairs, correction=correction)
     draw_figure(target, result.plot)
     show(result, as_json, octaves=_pair(found), **where(drawn=target))
 
@@ -264,6 +280,7 @@ def sliding(
     step: Annotated[int, typer.Option("--step", help="Samples between windows.")],
     sampling_rate: Annotated[float, typer.Option("--sampling-rate", help="Samples per unit of time.")] = 1.0,
     octaves: Octaves = None,
+    reference_octave: Reference = None,
     method: Method = "bwavelet",
     bootstrap: Bootstrap = 0,
     vanishing_moments: Moments = 2,
@@ -286,7 +303,7 @@ def sliding(
     with progress(silent=as_json) as display:
         display.add_task("estimating", total=None)
         found = sliding_hurst(
-            signal.values, window=window, step=step, sampling_rate=sampling_rate, rng=seed, n_jobs=workers, octaves=octaves, method=method,
+            signal.values, window=window, step=step, sampling_rate=sampling_rate, rng=seed, n_jobs=workers, octaves=octaves, reference_octave=reference_octave, method=method,
             n_bootstrap=bootstrap, vanishing_moments=vanishing_moments, process=process, standardize=standardize,
         )  # fmt: skip
     draw_figure(target, found.plot)

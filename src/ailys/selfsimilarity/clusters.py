@@ -116,6 +116,11 @@ def pairwise_tests(
     correction : for many tests: "bh" (Benjamini and Hochberg), "by" (Benjamini and Yekutieli), "bonferroni" or "none"
     alpha : level
 
+    Raises
+    ------
+    ValueError : an estimate without a bootstrap (pass ``n_bootstrap``) or of one exponent, an option that is unknown
+    TypeError : something else than an estimate
+
     Examples
     --------
     >>> from ailys.selfsimilarity import OperatorFractionalBrownianMotion, estimate_hurst
@@ -156,6 +161,7 @@ def cluster_exponents(
     Raises
     ------
     ValueError : an estimate without a bootstrap (pass ``n_bootstrap``) or of one exponent, an option that is unknown
+    TypeError : something else than an estimate
 
     Examples
     --------

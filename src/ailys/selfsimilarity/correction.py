@@ -66,6 +66,11 @@ def mixing_correction(estimate: HurstEstimate, *, n_simulations: int = 20, rng: 
     n_simulations : copies of the signal, 2 or more
     rng : generator, seed or None
 
+    Raises
+    ------
+    ValueError : an estimate by "univariate", or fewer than 2 simulations
+    TypeError : something else than an estimate
+
     Examples
     --------
     >>> from ailys.selfsimilarity import OperatorFractionalBrownianMotion, estimate_hurst

@@ -179,6 +179,11 @@ def log_scale_diagram(
     n_replicates : of the bootstrap, or simulations
     rng, n_jobs : for them
 
+    Raises
+    ------
+    ValueError : more than one channel, fewer than three octaves, an option that is unknown, or a law that cannot be
+        simulated ("parametric")
+
     Examples
     --------
     >>> from ailys.selfsimilarity import fractional_brownian_motion
@@ -267,6 +272,10 @@ def choose_octaves(x: Any, *, vanishing_moments: int = 3, process: str = "noise"
     vanishing_moments : N_psi of the wavelet
     process : of both the first two octaves are left out, since samples are no approximations there; a noise that is too short for
         three octaves above them takes them in
+
+    Raises
+    ------
+    ValueError : more than one channel, samples that are not finite, or fewer than three octaves with 16 coefficients
 
     Examples
     --------

@@ -109,6 +109,12 @@ def equality_test(
     rng : generator, seed or None, for the simulations
     n_jobs : workers for the simulations, as in joblib
 
+    Raises
+    ------
+    ValueError : one exponent only, too few replicates for "chi2" (pass ``n_bootstrap``), fewer than 2 M simulations, or an
+        exponent that no motion has
+    TypeError : something else than an estimate
+
     Examples
     --------
     >>> from ailys.selfsimilarity import OperatorFractionalBrownianMotion, estimate_hurst

@@ -29,6 +29,7 @@ class HurstEstimate(Answer):
         channels) and by each channel alone
     octaves, counts : (J,) octaves used and numbers of coefficients
     block_size, n_blocks : coefficients of a block (None: all at once), blocks of each octave
+    reference_octave : the one that has ``block_size`` coefficients, or None
     log2_eigenvalues : (J, M) the lines
     intercept : (M,) of the fitted lines
     standard_error : (M,)
@@ -49,6 +50,7 @@ class HurstEstimate(Answer):
     octaves: np.ndarray
     counts: np.ndarray
     block_size: int | None
+    reference_octave: int | None
     n_blocks: np.ndarray
     log2_eigenvalues: np.ndarray
     intercept: np.ndarray
@@ -92,6 +94,7 @@ class HurstEstimate(Answer):
         }
         if self.block_size is not None:
             facts["block_size"] = self.block_size
+            facts["reference_octave"] = self.reference_octave
         if self.warnings:
             facts["remarks"] = "; ".join(self.warnings)
         facts["interval"] = self.interval.tolist()  # lists: for machines

@@ -21,7 +21,7 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    method, octaves, vanishing_moments, weights, process, standardize : of `estimate_hurst`
+    method, octaves, reference_octave, vanishing_moments, weights, process, standardize : of `estimate_hurst`
     sort : ascending exponents, where lines cross
 
     Attributes
@@ -43,6 +43,7 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         *,
         method: str = "bwavelet",
         octaves: Any = None,
+        reference_octave: int | None = None,
         vanishing_moments: int = 2,
         weights: str = "counts",
         process: str = "motion",
@@ -51,6 +52,7 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.method = method
         self.octaves = octaves
+        self.reference_octave = reference_octave
         self.vanishing_moments = vanishing_moments
         self.weights = weights
         self.process = process
@@ -58,7 +60,18 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.sort = sort
 
     def fit(self, X: Any, y: Any = None) -> SelfSimilarity:
-        """Learn the shape of the windows and fix the octaves; ``y`` is not used."""
+        """Learn the shape of the windows and fix the octaves; ``y`` is not used.
+
+        Parameters
+        ----------
+        X : (N, M, n) windows, or (N, n) of one channel
+        y : not used
+
+        Raises
+        ------
+        ValueError : windows of different lengths, with NaN, or too short; weights="variance"
+        TypeError : sparse windows
+        """
         windows = _windows(X)
         filters(self.vanishing_moments)  # checks
         _, self.n_channels_, self.n_samples_ = windows.shape
@@ -77,7 +90,13 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Exponents of each window, (N, M)."""
+        """Exponents of each window, (N, M).
+
+        Raises
+        ------
+        NotFittedError : before `fit`
+        ValueError : windows of another shape than `fit` saw; what `estimate_hurst` refuses, with the number of the window
+        """
         check_is_fitted(self)
         windows = _windows(X)
         if windows.shape[1:] != (self.n_channels_, self.n_samples_):
@@ -90,8 +109,8 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             for i, window in enumerate(windows):
                 try:
                     estimate = estimate_hurst(
-                        window, method=self.method, octaves=self.octaves_, vanishing_moments=self.vanishing_moments, weights=self.weights,
-                        process=self.process, standardize=self.standardize,
+                        window, method=self.method, octaves=self.octaves_, reference_octave=self.reference_octave,
+                        vanishing_moments=self.vanishing_moments, weights=self.weights, process=self.process, standardize=self.standardize,
                     )  # fmt: skip
                 except ValueError as fault:
                     raise ValueError(f"window {i}: {fault}") from None

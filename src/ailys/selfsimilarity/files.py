@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.files import read_text
 from ..core.validation import read_array
 
 __all__ = ["read_file"]
@@ -58,12 +59,7 @@ def _from_npz(path: Path, wanted: str | None) -> np.ndarray:
 
 
 def _from_csv(path: Path, wanted: str | None, separator: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as fault:
-        raise ValueError(f"{path}: not text in UTF-8 (byte {fault.start})") from None
+    text = read_text(path)
     lines = [(number, row) for number, row in _rows(path, text, separator) if any(cell.strip() for cell in row)]
     if not lines:
         raise ValueError(f"{path}: no numbers in it; expected a line of numbers for each time")

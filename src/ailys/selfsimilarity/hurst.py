@@ -35,6 +35,7 @@ def estimate_hurst(
     *,
     method: str = "bwavelet",
     octaves: Any = None,
+    reference_octave: int | None = None,
     vanishing_moments: int = 2,
     weights: str = "counts",
     process: str = "motion",
@@ -52,6 +53,7 @@ def estimate_hurst(
     x : (M, n) or (n,) samples, channels first; a DataFrame is (time, channel)
     method : "bwavelet" (bias-corrected eigenvalues), "wavelet" (classical eigenvalues) or "univariate" (each channel by itself)
     octaves : pair (j1, j2); by default j2 is the largest octave with max(M + 7, 16) coefficients and j1 = max(3, j2 - 3)
+    reference_octave : for "bwavelet": the blocks have as many coefficients as this octave, j2 or later; None takes j2
     vanishing_moments : N_psi of the Daubechies wavelet; removes polynomial trends of degree < N_psi
     weights : of the octaves: "counts", "uniform", or "variance" (of bootstrapped lines)
     process : "motion" (slope 2H + 1), or "noise": x holds increments (slope 2H - 1)
@@ -100,17 +102,19 @@ def estimate_hurst(
     M, n = signal.values.shape
     available = coefficient_counts(n, _moments(vanishing_moments))
     j1, j2 = default_octaves(M, n, vanishing_moments) if octaves is None else read_octaves(octaves, available, n)
-    n_ref = available[j2 - 1]
+    j_ref = j2 if reference_octave is None else _reference(reference_octave, method, j2, len(available))
+    n_ref = available[j_ref - 1]
+    lower = "lower j2" if j_ref == j2 else "lower reference_octave"
     if method != "univariate" and n_ref < M:
         raise ValueError(
-            f"octave {j2} has {n_ref} coefficients for {M} channels; at least {M} are needed: lower j2 or take more samples"
+            f"octave {j_ref} has {n_ref} coefficients for {M} channels; at least {M} are needed: {lower} or take more samples"
         )
     if method != "univariate" and n_ref < M + _SPARE:
         remarks.append(
-            f"octave {j2} has only {n_ref} coefficients for {M} channels; {M + _SPARE} or more are advised: lower j2"
+            f"octave {j_ref} has only {n_ref} coefficients for {M} channels; {M + _SPARE} or more are advised: {lower}"
         )
     if replicates and n_ref < 8:
-        raise ValueError(f"octave {j2} has {n_ref} coefficients; the bootstrap needs at least 8: lower j2")
+        raise ValueError(f"octave {j_ref} has {n_ref} coefficients; the bootstrap needs at least 8: {lower}")
 
     details = transform(signal.values, vanishing_moments, first=j1, max_octave=j2).details
     counts = np.array(available[j1 - 1 : j2], float)
@@ -147,6 +151,7 @@ def estimate_hurst(
         octaves=octave,
         counts=counts.astype(int),
         block_size=int(n_ref) if method == "bwavelet" else None,
+        reference_octave=j_ref if method == "bwavelet" else None,
         n_blocks=(counts // n_ref).astype(int) if method == "bwavelet" else np.ones(len(octave), int),
         log2_eigenvalues=lines[method],
         intercept=(b @ lines[method] - (b @ octave) * (2 * H + (1 if process == "motion" else -1))) / b.sum(),
@@ -164,6 +169,18 @@ def estimate_hurst(
         spectra=spectra,
         names=signal.names,
     )
+
+
+def _reference(value: Any, method: str, j2: int, last: int) -> int:
+    """The octave whose number of coefficients all blocks have."""
+    if method != "bwavelet":
+        raise ValueError(
+            f"reference_octave is for method='bwavelet', whose matrices are of blocks; got method={method!r}"
+        )
+    octave = whole(value, "reference_octave", j2)
+    if octave > last:
+        raise ValueError(f"reference_octave must be at most {last}, the last octave of this signal; got {octave}")
+    return octave
 
 
 def default_octaves(M: int, n: int, vanishing_moments: int = 2) -> tuple[int, int]:
@@ -295,6 +312,7 @@ def options_of(estimate: HurstEstimate) -> Mapping[str, Any]:
     return {
         "method": estimate.method,
         "octaves": (int(estimate.octaves[0]), int(estimate.octaves[-1])),
+        "reference_octave": estimate.reference_octave,
         "vanishing_moments": estimate.vanishing_moments,
         "process": estimate.process,
     }

@@ -93,7 +93,12 @@ class OperatorFractionalBrownianMotion(Answer):
         return int(self.hurst.size)
 
     def covariance(self, lags: Any) -> np.ndarray:
-        """Covariance of the unit-lag increments of Y: ``E y(t + k) y(t)^T`` for each lag k, shape (len, M, M)."""
+        """Covariance of the unit-lag increments of Y: ``E y(t + k) y(t)^T`` for each lag k, shape (len, M, M).
+
+        Raises
+        ------
+        ValueError : lags that are not finite numbers
+        """
         k = np.atleast_1d(_numbers(lags, "the lags"))
         if k.ndim != 1 or not np.isfinite(k).all():
             raise ValueError(f"the lags must be finite numbers, one or a list of them; got {lags!r}")
@@ -113,6 +118,10 @@ class OperatorFractionalBrownianMotion(Answer):
         Returns
         -------
         array (M, n), or (size, M, n)
+
+        Raises
+        ------
+        ValueError : n or size that is no positive whole number, or a model for which the embedding would clip more than 1e-5
         """
         n = _positive(n, "n")
         count = 1 if size is None else _positive(size, "size")
@@ -179,6 +188,10 @@ def fractional_brownian_motion(
     array (n,), or (size, n)
 
     Source: Davies and Harte, Biometrika 74, 1987.
+
+    Raises
+    ------
+    ValueError : an exponent outside (0, 1), or n or size that is no positive whole number
 
     Examples
     --------

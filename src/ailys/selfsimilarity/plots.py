@@ -15,10 +15,19 @@ if TYPE_CHECKING:
     from .clusters import ExponentClusters
     from .diagram import LogScaleDiagram
     from .estimate import HurstEstimate
+    from .modes import ModeCount
     from .sliding import SlidingHurst
     from .spectrum import WaveletSpectrum
 
-__all__ = ["plot_clusters", "plot_diagram", "plot_exponents", "plot_lines", "plot_sliding", "plot_spectrum"]
+__all__ = [
+    "plot_clusters",
+    "plot_diagram",
+    "plot_exponents",
+    "plot_lines",
+    "plot_modes",
+    "plot_sliding",
+    "plot_spectrum",
+]
 
 _LABELLED = 8  # more channels get no legend
 
@@ -75,11 +84,7 @@ def plot_exponents(
             color=PALETTE[i % len(PALETTE)],
             label=name,
         )
-    ax.set_xticks(place)
-    ax.set_xlabel("component")
-    ax.set_ylabel("exponent H")
-    ax.legend(fontsize=8)
-    return ax
+    return _components(ax, place, "component")
 
 
 def plot_clusters(clusters: ExponentClusters, ax: Axes | None = None) -> Axes:
@@ -98,9 +103,36 @@ def plot_clusters(clusters: ExponentClusters, ax: Axes | None = None) -> Axes:
             clusters.exponents[c], place[members][0] - 0.4, place[members][-1] + 0.4, color=colour, linewidth=9, alpha=0.25,
             label=f"{members.sum()} with H = {clusters.exponents[c]:.2f}",
         )  # fmt: skip
+    return _components(ax, place, "component, in the order of the exponents")
+
+
+def _components(ax: Axes, place: np.ndarray, label: str) -> Axes:
+    """Axes of exponents over components."""
     ax.set_xticks(place)
-    ax.set_xlabel("component, in the order of the exponents")
+    ax.set_xlabel(label)
     ax.set_ylabel("exponent H")
+    ax.legend(fontsize=8)
+    return ax
+
+
+def plot_modes(found: ModeCount, ax: Axes | None = None) -> Axes:
+    """Density of the exponents at the critical bandwidth; each exponent as a stroke in the colour of its group."""
+    ax = new_axes(ax, figsize=(6, 3.6))
+    grid = np.linspace(found.hurst.min() - 3 * found.bandwidth, found.hurst.max() + 3 * found.bandwidth, 400)
+    z = (grid[:, None] - found.hurst) / found.bandwidth
+    density = np.exp(-0.5 * z * z).mean(axis=1) / (found.bandwidth * np.sqrt(2 * np.pi))
+    ax.plot(grid, density, color=PALETTE[5])
+    for k, mean in enumerate(found.exponents):
+        members = found.hurst[found.labels == k]
+        ax.vlines(
+            members,
+            -0.08 * density.max(),
+            0,
+            color=PALETTE[k % len(PALETTE)],
+            label=f"{members.size} with H = {mean:.2f}",
+        )
+    ax.set_xlabel("exponent H")
+    ax.set_ylabel("density at the critical bandwidth")
     ax.legend(fontsize=8)
     return ax
 

@@ -86,6 +86,11 @@ def sliding_hurst(
     rng, n_jobs : for the bootstraps of the windows; the result does not depend on the number of workers
     **options : of `estimate_hurst`
 
+    Raises
+    ------
+    ValueError : a window longer than the signal, a sampling rate that is not positive; what `estimate_hurst` refuses, with
+        the first sample of the window
+
     Examples
     --------
     >>> from ailys.selfsimilarity import fractional_brownian_motion

@@ -82,6 +82,10 @@ def wavelet_spectrum(
     block : coefficients of a block for the eigenvalues, at least M; None takes all coefficients at once
     vanishing_moments : of the wavelet, when samples are given
 
+    Raises
+    ------
+    ValueError : octaves that are not there, or a block smaller than M or larger than the last octave
+
     Examples
     --------
     >>> white = np.random.default_rng(0).standard_normal((2, 4096))

@@ -85,6 +85,11 @@ def wavelet_coefficients(x: Any, *, vanishing_moments: int = 2, max_octave: int 
     vanishing_moments : N_psi >= 1; polynomial trends of degree < N_psi leave no trace
     max_octave : last octave, at most floor(log2(n / (2 N_psi + 3)))
 
+    Raises
+    ------
+    ValueError : too few samples, an order outside 1..20, or an octave that the signal does not have
+    TypeError : samples that are not real numbers
+
     Examples
     --------
     >>> found = wavelet_coefficients(np.arange(64.0) ** 2, vanishing_moments=3)
