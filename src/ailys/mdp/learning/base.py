@@ -72,25 +72,22 @@ class LearningResult(Answer):
 
     def plot(self, ax: Any = None) -> Any:
         """The bounds along the episodes, or the regret where there are none; returns the axes."""
-        from ...core.figures import PALETTE, new_axes, style
+        from ...core.figures import PALETTE, new_axes
 
-        with style():
-            ax = new_axes(ax, figsize=(6, 3.5))
-            if len(self.history) and np.isfinite(self.history[:, 1]).any():
-                n, low, high = self.history.T
-                ax.fill_between(
-                    n, low, high, color=PALETTE[0], alpha=0.25, linewidth=0, label="the best value lies here"
-                )
-                ax.plot(n, low, color=PALETTE[2], label="the policy reaches at least this")
-                ax.set(xscale="log", ylabel="average return")
-                ax.legend(fontsize=9)
-            elif self.regret is not None:
-                ax.plot(np.arange(1, len(self.regret) + 1), self.regret, color=PALETTE[0])
-                ax.set(ylabel="cumulative regret")
-            elif len(self.history):
-                ax.plot(self.history[:, 0], self.history[:, 2], color=PALETTE[0])
-                ax.set(ylabel="the best value is at most")
-            ax.set(xlabel="episodes", title=self.learner)
+        ax = new_axes(ax, figsize=(6, 3.5))
+        if len(self.history) and np.isfinite(self.history[:, 1]).any():
+            n, low, high = self.history.T
+            ax.fill_between(n, low, high, color=PALETTE[0], alpha=0.25, linewidth=0, label="the best value lies here")
+            ax.plot(n, low, color=PALETTE[2], label="the policy reaches at least this")
+            ax.set(xscale="log", ylabel="average return")
+            ax.legend(fontsize=9)
+        elif self.regret is not None:
+            ax.plot(np.arange(1, len(self.regret) + 1), self.regret, color=PALETTE[0])
+            ax.set(ylabel="cumulative regret")
+        elif len(self.history):
+            ax.plot(self.history[:, 0], self.history[:, 2], color=PALETTE[0])
+            ax.set(ylabel="the best value is at most")
+        ax.set(xlabel="episodes", title=self.learner)
         return ax
 
 
@@ -254,6 +251,12 @@ class ModelLearner(TabularLearner):
         self.delta, self.replan, self.stationary = float(delta), float(replan), bool(stationary)
         self.reward_range, self.return_range = reward_range, return_range
 
+    @property
+    def policy_(self) -> np.ndarray:
+        """(H, S) the recommended policy."""
+        self._fitted()
+        return self._policy.copy()
+
     # ------------------------------------------------------------------ what is known and what was seen
 
     def _start(self, world: World) -> None:
@@ -281,7 +284,8 @@ class ModelLearner(TabularLearner):
         self._visits = np.zeros(rows, np.int64)
         self._planned = np.full(rows, -1, np.int64)
         self._starts = np.zeros(S, np.int64)
-        self._policy = np.zeros((H, S), np.int64)  # what is played
+        self._policy = np.zeros((H, S), np.int64)  # what is recommended
+        self._played = self._policy  # what is played; learners that recommend something else have a table of their own
         self._history: list[tuple[float, float, float]] = []
 
     @property
@@ -317,7 +321,7 @@ class ModelLearner(TabularLearner):
 
     @abstractmethod
     def _plan(self) -> None:
-        """Write ``self._policy`` from what was seen, and a line of history."""
+        """Write ``self._policy`` and ``self._played`` from what was seen, and a line of history."""
 
     def _done(self) -> bool:
         """Whether the learner has what it was asked for."""
@@ -330,7 +334,7 @@ class ModelLearner(TabularLearner):
             played = self._play_table(left) if self._fitted().env is None else self._play_environment(left)
             self.n_episodes_ += played
             left -= played
-            self._lost(played, self._policy)
+            self._lost(played, self._played)
             self._plan_now()
 
     def _plan_now(self) -> None:
@@ -343,7 +347,7 @@ class ModelLearner(TabularLearner):
         assert world.mdp is not None
         return int(
             kernels.play(  # type: ignore[call-arg]
-                *world.table, world.mdp.terminal, world.mdp.initial, world.shape, world.changing, self._policy, self.stationary,
+                *world.table, world.mdp.terminal, world.mdp.initial, world.shape, world.changing, self._played, self.stationary,
                 *self._seen, self._planned, self._starts, self.replan, n_max, self._generator,
             )
         )  # fmt: skip
@@ -355,7 +359,7 @@ class ModelLearner(TabularLearner):
             state, news = self._reset(world.env), False
             self._starts[state] += 1
             for h in range(H):
-                action = int(self._policy[h, state])
+                action = int(self._played[h, state])
                 observation, reward, terminated, truncated, _ = world.env.step(action)
                 row = state * A + action if self.stationary else (h * S + state) * A + action
                 self._record(row, -1 if terminated else int(observation), float(reward))

@@ -63,12 +63,6 @@ class UCBVI(ModelLearner):
         return float(world.mdp.initial @ self._upper[0] if world.mdp is not None else self._upper[0].max())
 
     @property
-    def policy_(self) -> np.ndarray:
-        """(H, S) the policy that is greedy for the planned values."""
-        self._fitted()
-        return self._policy.copy()
-
-    @property
     def value_(self) -> np.ndarray:
         """(S,) planned values of the first stage: upper bounds for c >= 1."""
         self._fitted()
