@@ -165,6 +165,11 @@ def solve_entrm(
     EntRMSolution : ``value`` (S,), ``policy`` (H, S); for an endless discounted process (Hau, Petrik and
         Ghavamzadeh, 2023) the policy of its first steps, after which the optimal policy for the mean is followed
 
+    Raises
+    ------
+    ValueError : ``beta`` is not a number, or not finite and negative for a total reward; an unknown ``form``; a ``prefer`` that is
+        not a policy of the model; options that the kind of model does not admit
+
     Examples
     --------
     >>> mdp = TabularMDP.from_outcomes([[[(1, 0, 0.2)], [(0.5, 0, 1.0), (0.5, 0, -0.5)]]], horizon=1)
@@ -313,6 +318,10 @@ def evaluate_entrm(mdp: TabularMDP, policy: Any, beta: float) -> EntRMEvaluation
     mdp : model with a horizon and without discount
     policy : actions (S,) or (H, S), or probabilities of actions (S, A) or (H, S, A)
     beta : negative for aversion to risk, 0 for the mean, -inf and +inf for the worst and best outcome
+
+    Raises
+    ------
+    ValueError : ``beta`` is not a number, the policy does not fit, or the model has no horizon or a discount
 
     Examples
     --------

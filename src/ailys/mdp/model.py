@@ -117,6 +117,10 @@ class TabularMDP:
 
         ``options`` are those of the constructor (``horizon``, ``discount``, ``initial``, ...).
 
+        Raises
+        ------
+        ValueError : no states, or a row that is not a list of three numbers; the others as in the constructor
+
         Examples
         --------
         >>> TabularMDP.from_outcomes([[[(1, 0, 0.2)], [(0.5, 0, 1), (0.5, 0, -0.5)]]], horizon=1).n_outcomes
@@ -155,6 +159,10 @@ class TabularMDP:
         P : (S, A, S) array, or (A, S, S): one (sparse) matrix for each action
         R : (S,) reward of the state that is left, (S, A), or (S, A, S) reward of the transition
         options : those of the constructor
+
+        Raises
+        ------
+        ValueError : ``P`` or ``R`` of another shape; the others as in the constructor
 
         Examples
         --------
@@ -200,6 +208,10 @@ class TabularMDP:
         horizon : number of decisions; the environment's ``max_episode_steps`` when not given, unless
             a ``discount`` < 1 or ``criterion="total"`` is
 
+        Raises
+        ------
+        ValueError : the environment has no table ``P``; the others as in the constructor
+
         Examples
         --------
         >>> import gymnasium
@@ -236,6 +248,10 @@ class TabularMDP:
         max_states : more than these are refused
         options : those of the constructor; the states are the ``labels``
 
+        Raises
+        ------
+        ValueError : no first state, or more than ``max_states`` can be reached; the others as in the constructor
+
         Examples
         --------
         >>> walk = TabularMDP.from_function([2], 1, lambda s, a: [(0.5, max(s - 1, 0), 0), (0.5, min(s + 1, 4), 1)],
@@ -252,6 +268,10 @@ class TabularMDP:
         """One model for each decision: a process whose table changes with time, of horizon ``len(stages)``.
 
         The first state's law and the discount are those of the first stage.
+
+        Raises
+        ------
+        ValueError : no stages, or stages of different sizes; the others as in the constructor
         """
         if not stages:
             raise ValueError("from_stages needs at least one model")
@@ -314,7 +334,13 @@ class TabularMDP:
         ]
 
     def replace(self, **changes: Any) -> TabularMDP:
-        """The same table with another ``horizon``, ``discount``, ``initial`` law or ``criterion``."""
+        """The same table with another ``horizon``, ``discount``, ``initial`` law or ``criterion``.
+
+        Raises
+        ------
+        TypeError : another name than these
+        ValueError : as in the constructor
+        """
         known = {"horizon", "discount", "initial", "criterion"}
         if set(changes) - known:
             raise TypeError(f"replace takes {', '.join(sorted(known))}; got {', '.join(sorted(set(changes) - known))}")

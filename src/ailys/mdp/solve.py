@@ -134,6 +134,11 @@ def solve(
     -------
     Solution : ``value`` (S,), ``policy`` (S,) or (H, S), ``bound``, ``iterations``
 
+    Raises
+    ------
+    ValueError : an unknown method, a ``tol`` that is not positive, a method that the model does not admit ("pi" beyond 20 000 states;
+        any with a horizon), or an undiscounted sum without a horizon
+
     Examples
     --------
     >>> mdp = TabularMDP.from_outcomes([[[(1, 0, 1.0)], [(0.5, 0, 2.0), (0.5, 1, 0.0)]], [[(1, 1, 0.0)]]], discount=0.5)

@@ -82,6 +82,10 @@ class C51(ActsByRisk, QRDQN):
     v_min, v_max : range of the returns; values beyond it are counted at its ends
     n_atoms : 51 in the paper
     risk : see `Risk`
+
+    Raises
+    ------
+    ValueError : ``v_min`` not below ``v_max``, fewer than 2 atoms, or an unknown risk
     """
 
     policy_aliases: ClassVar[dict[str, Any]] = {"MlpPolicy": CategoricalPolicy}

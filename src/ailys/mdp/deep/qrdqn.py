@@ -69,6 +69,10 @@ class RiskSensitiveQRDQN(ActsByRisk, QRDQN):
     policy, env, options : as for `sb3_contrib.QRDQN`
     risk : "mean", "cvar:alpha", "wang:eta", "cpw:gamma" or "entrm:beta", see `Risk`
     risk_in_target : also bootstrap on the action that the risk prefers, instead of the one with the best mean
+
+    Raises
+    ------
+    ValueError : an unknown risk
     """
 
     policy_aliases: ClassVar[dict[str, Any]] = {

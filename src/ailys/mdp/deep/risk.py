@@ -30,6 +30,10 @@ class Risk:
     The first four are averages of the sorted atoms with weights that depend on the probability below them: with
     the distortion g, atom i gets ``g(F_i) - g(F_{i-1})``. CVaR has ``g(p) = min(p / alpha, 1)``, so an atom on the edge is split.
 
+    Raises
+    ------
+    ValueError : an unknown kind, or a parameter outside its range
+
     Examples
     --------
     >>> Risk.parse("cvar:0.25").weights(8).tolist()

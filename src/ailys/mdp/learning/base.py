@@ -122,12 +122,23 @@ class TabularLearner(ABC):
         env : TabularMDP (episodes are drawn by compiled code), or a Gymnasium environment with Discrete spaces
         n_episodes : whole number >= 1
         mdp : law of the environment, for ``regret_``; found by itself where the environment has a table
+
+        Raises
+        ------
+        TypeError : neither a table nor an environment with Discrete spaces
+        ValueError : ``n_episodes`` < 1, an unknown horizon, a reward outside the range that was promised, or more outcomes than
+            were promised
         """
         self._world = None
         return self.partial_fit(env, n_episodes, mdp=mdp)
 
     def partial_fit(self, env: Any, n_episodes: int, *, mdp: TabularMDP | None = None) -> Self:
-        """Play more episodes in the same environment."""
+        """Play more episodes in the same environment.
+
+        Raises
+        ------
+        ValueError : as for `fit`, or a problem of another shape than before
+        """
         if isinstance(n_episodes, bool) or not isinstance(n_episodes, (int, np.integer)) or n_episodes < 1:
             raise ValueError(f"n_episodes must be a whole number >= 1; got {n_episodes!r}")
         if self._world is not None and env is (self._world.mdp if self._world.env is None else self._world.env):
@@ -170,7 +181,12 @@ class TabularLearner(ABC):
 
     @property
     def regret_(self) -> np.ndarray:
-        """(episodes,) cumulative regret against the best policy for the average return."""
+        """(episodes,) cumulative regret against the best policy for the average return.
+
+        Raises
+        ------
+        ValueError : nothing was fitted yet, or the law of the environment is not known
+        """
         self._fitted()
         if self._best is None:
             raise ValueError("the regret needs the law of the environment: pass mdp= to fit")
@@ -226,6 +242,10 @@ class ModelLearner(TabularLearner):
         plan; 0 plans after each episode
     horizon, discount : of the problem; read from the environment where it has them
     rng : generator or seed
+
+    Raises
+    ------
+    ValueError : a parameter outside its range
     """
 
     def __init__(
@@ -265,6 +285,9 @@ class ModelLearner(TabularLearner):
         bounds = self.reward_range or world.reward_range
         if bounds is None:
             raise ValueError("reward_range=(lowest, highest) is needed: the environment has no table to read it from")
+        known = world.reward_range
+        if world.env is None and known is not None and not bounds[0] <= known[0] <= known[1] <= bounds[1]:
+            raise ValueError(f"the table has rewards in [{known[0]:g}, {known[1]:g}], outside reward_range = {bounds}")
         self._rewards = (float(bounds[0]), float(bounds[1]))
         H, S, A = world.shape
         self._cap, self._floor = np.zeros(H), np.zeros(H)

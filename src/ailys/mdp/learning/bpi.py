@@ -33,6 +33,10 @@ class BPIUCRL(ModelLearner):
         none it is learned as one more row
     options : those of `ModelLearner`: reward_range, return_range, stationary, replan, horizon, discount, rng
 
+    Raises
+    ------
+    ValueError : a parameter outside its range
+
     Attributes
     ----------
     policy_ : (H, S) best for the smallest values over the balls

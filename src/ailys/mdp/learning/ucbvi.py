@@ -27,6 +27,10 @@ class UCBVI(ModelLearner):
     c : factor of the bonus; below 1 the learner is greedier and nothing is proved
     options : those of `ModelLearner`: delta, reward_range, return_range, stationary, replan, horizon, discount, rng
 
+    Raises
+    ------
+    ValueError : a parameter outside its range
+
     Examples
     --------
     >>> from ailys.mdp import TabularMDP
