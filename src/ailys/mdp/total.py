@@ -103,6 +103,21 @@ def _ends(tilted: _Tilted) -> bool:
     return False
 
 
+def _improved(tilted: _Tilted, policy: np.ndarray, slack: float) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Policy iteration where each step is cheaper by ``slack``: values, values of all actions, policy."""
+    live, chosen = tilted.live, policy.astype(np.int64)
+    for _ in range(_ROUNDS):
+        low = tilted.solved(chosen, 1 - slack)
+        if low is None:
+            return None
+        table = tilted.actions(low, math.inf)
+        better = table.min(axis=1) * (1 - slack) < low[live] * (1 - slack / 4)
+        if not better.any():
+            return low, table, chosen
+        chosen[live[better]] = table.argmin(axis=1)[better]
+    return None
+
+
 def _enclosed(tilted: _Tilted, policy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """``low <= U* <= U_policy <= high`` and the policy; None where this is not proved.
 
@@ -112,16 +127,10 @@ def _enclosed(tilted: _Tilted, policy: np.ndarray) -> tuple[np.ndarray, np.ndarr
     if tilted.mdp.prob.min() < _SMALL or tilted.weight.min() < _SMALL or not _ends(tilted):
         return None
     for slack in 10.0 ** np.arange(-14, -7):
-        chosen = policy.astype(np.int64)
-        for _ in range(_ROUNDS):
-            low = tilted.solved(chosen, 1 - slack)
-            if low is None:
-                return None
-            table = tilted.actions(low, math.inf)
-            better = table.min(axis=1) * (1 - slack) < low[live] * (1 - slack / 4)
-            if not better.any():
-                break
-            chosen[live[better]] = table.argmin(axis=1)[better]
+        found = _improved(tilted, policy, slack)
+        if found is None:
+            return None
+        low, table, chosen = found
         high = tilted.solved(chosen, 1 + slack)
         if high is None or min(low.min(), high.min()) < _SMALL:
             return None
