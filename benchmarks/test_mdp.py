@@ -127,7 +127,8 @@ def test_discounted(benchmark, problem, contestant):
         pytest.skip(f"{contestant} is left out at this size")
     benchmark.group = f"discounted: {problem}"
     ours.solve(grid(5, 0.9))
-    value = benchmark.pedantic(build(mdp), rounds=2, warmup_rounds=0 if mdp.n_states >= 10**6 else 1)
+    rounds, warmup = (2, 0) if mdp.n_states >= 10**6 else (20, 1)
+    value = benchmark.pedantic(build(mdp), rounds=rounds, warmup_rounds=warmup)
     error = float(np.abs(value - ours.solve(mdp, tol=1e-9).value).max()) if mdp.n_states < 10**6 else float("nan")
     benchmark.extra_info["error"] = error
     if contestant == "ailys" and mdp.n_states < 10**6:

@@ -24,14 +24,14 @@ evaluation, planning, simulation = (import_module(f"ailys.mdp.{name}") for name 
 
 def discount_forgotten(monkeypatch):
     """The bounds of MacQueen are half as wide."""
-    honest = planning.kernels.span
+    honest = planning.Blocks.backup
 
-    def spoiled(before, after):
-        least, most, size = honest(before, after)
+    def spoiled(*given):
+        least, most, size = honest(*given)
         middle = (least + most) / 2
         return middle + (least - middle) / 2, middle + (most - middle) / 2, size
 
-    monkeypatch.setattr(planning.kernels, "span", spoiled)
+    monkeypatch.setattr(planning.Blocks, "backup", spoiled)
 
 
 def random_rewards_averaged(monkeypatch):

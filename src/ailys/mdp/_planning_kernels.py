@@ -62,16 +62,22 @@ def backup(indptr, next_state, weight, const, factor, A, base, after, value, pol
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def backup_and_lay(  # type: ignore[no-untyped-def]
-    indptr, next_state, weight, const, factor, A, base, after, value, policy, absolute, relative, keep, begin, length, states, mass, gain
+    indptr, next_state, weight, const, factor, A, first_state, after, value, policy, absolute, relative, keep, begin, length, states, mass, gain
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """The same backup; the row of each action that is new in the policy is copied to the place of its state."""
+    """The same backup; the row of each action that is new in the policy is copied to the place of its state.
+
+    Returns the smallest and the largest change from ``after``, and the largest modulus of ``value``.
+    """
     q = np.empty(A)
+    least, most, size = np.inf, -np.inf, 0.0
     for s in range(len(value)):
         kept = policy[s] if keep else -1
-        first = base + s * A
+        first = (first_state + s) * A
         value[s], action = _best_action(
             indptr, next_state, weight, const, factor, first, A, after, q, kept, absolute, relative
         )
+        change = value[s] - after[first_state + s]
+        least, most, size = min(least, change), max(most, change), max(size, abs(value[s]))
         if action != kept:
             policy[s] = action
             row = _U8(first + action)
@@ -81,6 +87,7 @@ def backup_and_lay(  # type: ignore[no-untyped-def]
             for k in range(_U8(length[s])):
                 states[at + k] = next_state[low + k]
                 mass[at + k] = weight[low + k]
+    return least, most, size
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -113,16 +120,6 @@ def sweeps(begin, length, states, mass, gain, discount, value, after, most_sweep
         if most - least <= enough:
             return n
     return most_sweeps
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def span(before, after):  # type: ignore[no-untyped-def]
-    """Smallest and largest difference, and the largest modulus."""
-    least, most, size = np.inf, -np.inf, 0.0
-    for s in range(len(after)):
-        d = after[s] - before[s]
-        least, most, size = min(least, d), max(most, d), max(size, abs(after[s]))
-    return least, most, size
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -46,11 +46,13 @@ class Blocks:
     n_jobs : threads, as in joblib
     """
 
-    def __init__(self, mdp: TabularMDP, reward: np.ndarray, n_jobs: int | None) -> None:
-        from joblib import effective_n_jobs
-
+    def __init__(self, mdp: TabularMDP, reward: np.ndarray, n_jobs: int) -> None:
         S, A = mdp.n_states, mdp.n_actions
-        threads = min(effective_n_jobs(n_jobs), S)
+        threads = 1
+        if n_jobs != 1:
+            from joblib import effective_n_jobs
+
+            threads = min(effective_n_jobs(n_jobs), S)
         shares = np.arange(1, threads) * mdp.n_outcomes / threads
         cuts = np.unique([0, *np.searchsorted(mdp.indptr[::A], shares).tolist(), S])
         self.mdp, self.reward = mdp, reward
@@ -79,11 +81,10 @@ class Blocks:
 
         def work(part: _Block) -> tuple[float, float, float]:
             here = slice(part.low, part.high)
-            kernels.backup_and_lay(
-                mdp.indptr, mdp.next_state, mdp.prob, self.reward, self.factor, A, part.low * A, value, after[here], policy[here],
+            return kernels.backup_and_lay(  # type: ignore[no-any-return]
+                mdp.indptr, mdp.next_state, mdp.prob, self.reward, self.factor, A, part.low, value, after[here], policy[here],
                 tie, relative, keep, *part.laid,
             )  # fmt: skip
-            return kernels.span(value[here], after[here])  # type: ignore[no-any-return]
 
         least, most, size = zip(*self._run(work), strict=True)
         return min(least), max(most), max(size)

@@ -118,7 +118,7 @@ def solve(
     tol: float = 1e-8,
     max_iterations: int = 100_000,
     *,
-    n_jobs: int | None = None,
+    n_jobs: int = 1,
 ) -> Solution:
     """Optimal mean return from every state, and a policy.
 
@@ -180,7 +180,7 @@ def _backward_induction(mdp: TabularMDP) -> Solution:
     return Solution(value, policy, bound, H, "backward induction", float(mdp.initial @ value), H, ties)
 
 
-def _discounted(mdp: TabularMDP, method: str, tol: float, max_iterations: int, n_jobs: int | None) -> Solution:
+def _discounted(mdp: TabularMDP, method: str, tol: float, max_iterations: int, n_jobs: int) -> Solution:
     S, A, g = mdp.n_states, mdp.n_actions, mdp.discount
     reward = expected_rewards(mdp)
     policy = np.zeros(S, policy_dtype(A))
