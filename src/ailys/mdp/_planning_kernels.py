@@ -17,7 +17,7 @@ _ONE = np.uint64(1)
 _NEGLIGIBLE = 1e-18  # |beta| x range of an outcome below which only the mean counts
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", inline="always")  # a call would cost as much as the work
 def _best_action(indptr, next_state, weight, const, factor, first, A, after, q, kept, absolute, relative):  # type: ignore[no-untyped-def]
     """Largest value over the rows ``first .. first + A - 1``, and the action that is chosen; ``q`` (A,) is a buffer."""
     top = -np.inf
@@ -81,12 +81,14 @@ def backup_and_lay(  # type: ignore[no-untyped-def]
         if action != kept:
             policy[s] = action
             row = _U8(first + action)
-            low, at = _U8(indptr[row]), _U8(begin[s])
-            length[s] = indptr[row + _ONE] - indptr[row]
+            k, high, at = _U8(indptr[row]), _U8(indptr[row + _ONE]), _U8(begin[s])
+            length[s] = high - k
             gain[s] = const[row]
-            for k in range(_U8(length[s])):
-                states[at + k] = next_state[low + k]
-                mass[at + k] = weight[low + k]
+            while k < high:
+                states[at] = next_state[k]
+                mass[at] = weight[k]
+                at += _ONE
+                k += _ONE
     return least, most, size
 
 
