@@ -12,6 +12,7 @@ import ailys.mdp.augmented as augmented
 import ailys.mdp.breakpoints as breakpoints
 import ailys.mdp.entrm as entrm
 import ailys.mdp.front as fronts
+import ailys.mdp.total as total
 import ailys.mdp.worst as worst
 from ailys.mdp.entrm import return_reach
 from ailys.mdp.envs import Cliff, Inventory, Reactor
@@ -23,14 +24,14 @@ evaluation, planning, simulation = (import_module(f"ailys.mdp.{name}") for name 
 
 def discount_forgotten(monkeypatch):
     """The bounds of MacQueen are half as wide."""
-    honest = planning.kernels.span
+    honest = planning.Blocks.backup
 
-    def spoiled(before, after):
-        least, most, size = honest(before, after)
+    def spoiled(*given):
+        least, most, size = honest(*given)
         middle = (least + most) / 2
         return middle + (least - middle) / 2, middle + (most - middle) / 2, size
 
-    monkeypatch.setattr(planning.kernels, "span", spoiled)
+    monkeypatch.setattr(planning.Blocks, "backup", spoiled)
 
 
 def random_rewards_averaged(monkeypatch):
@@ -46,6 +47,18 @@ def random_rewards_averaged(monkeypatch):
 
     for name in ("_linear", "_product", "_log_sum_exp"):
         monkeypatch.setattr(entrm, name, spoiling(getattr(entrm, name)))
+
+
+def total_with_averages(monkeypatch):
+    """The same for sums without a horizon."""
+    honest = total.solve_total
+
+    def spoiled(mdp, beta):
+        averaged = copy.copy(mdp)
+        averaged._reward, averaged._certain = entrm.expected_rewards(mdp), True
+        return honest(averaged, beta)
+
+    monkeypatch.setattr(total, "solve_total", spoiled)
 
 
 def chain_with_averages(monkeypatch):
@@ -151,6 +164,7 @@ def tables_of_another_world(monkeypatch):
 SPOILS = {
     "discounted-bound": discount_forgotten,
     "entropic-optimum": random_rewards_averaged,
+    "total-optimum": total_with_averages,
     "front": gaps_not_measured,
     "breakpoints": cells_settled_too_soon,
     "law-exact": chain_with_averages,

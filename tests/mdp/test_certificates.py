@@ -20,6 +20,7 @@ from ailys.mdp import (
     solve,
     solve_entrm,
 )
+from ailys.mdp.envs import Cliff
 from ailys.mdp.lattice import lattice_step
 
 model = TabularMDP.from_outcomes
@@ -96,7 +97,72 @@ def test_total_reward_of_a_long_process():
         rows = [[[(1 - end, 0, 0.0), (end, 1, -1.0)]], [[(1, 1, 0.0)]]]
         answer = solve_entrm(model(rows, criterion="total", terminal=[1]), -1.0)
         assert answer.value[0] == pytest.approx(-1.0, rel=1e-3 if end < 1e-10 else 1e-9)
-        assert answer.guarantee is None  # the page says so
+        # an end as rare as rounding is not proved
+        assert (answer.guarantee is None) == (end < 1e-10)
+        if answer.guarantee is not None:
+            assert abs(answer.value[0] + 1.0) <= answer.bound < 1e-6
+
+
+def _total_model(rng, costs):
+    """Three states and an end, which is near in every row, or only in some of them if each step costs something."""
+    rows = []
+    for _ in range(3):
+        ends = rng.uniform(0.3, 0.6, 2) if not costs else rng.uniform(0.05, 0.6, 2) * [1, rng.integers(2)]
+        reward = -rng.uniform(0.1, 1, 2) if costs else rng.uniform(-1, 1, 2)
+        rows.append(
+            [
+                [((1 - e) * p, n, r) for n, p in enumerate(rng.dirichlet(np.ones(3)))]
+                + ([(e, 3, r - 0.1)] if e else [])
+                for e, r in zip(ends, reward, strict=True)
+            ]
+        )
+    return model([*rows, [[(1, 3, 0.0)]]], criterion="total", terminal=[3])
+
+
+@pytest.mark.parametrize("costs", [False, True])
+def test_total_rewards_against_every_stationary_policy(costs):
+    rng = np.random.default_rng(1)
+    proved = 0
+    for _ in range(30):
+        mdp, beta = _total_model(rng, costs), -float(rng.uniform(0.05, 0.25))
+        answer = solve_entrm(mdp, beta)
+        if answer.guarantee is None:
+            continue
+        proved += 1
+        best, own = np.full(3, -math.inf), None
+        for actions in itertools.product((0, 1), repeat=3):
+            B, b = np.zeros((3, 3)), np.zeros(3)
+            for s, a in enumerate(actions):
+                for p, n, r in mdp.outcomes(s, a):
+                    if n == 3:
+                        b[s] += p * math.exp(beta * r)
+                    else:
+                        B[s, n] += p * math.exp(beta * r)
+            if max(abs(np.linalg.eigvals(B))) < 1:
+                value = np.log(np.linalg.solve(np.eye(3) - B, b)) / beta
+                best = np.maximum(best, value)
+                if actions == tuple(answer.policy[0, :3]):
+                    own = value
+        assert answer.bound < 1e-9
+        assert np.abs(answer.value[:3] - best).max() <= answer.bound + 1e-12
+        assert (best - own).max() <= answer.bound + 1e-12
+    assert proved >= 25
+
+
+def test_a_total_reward_without_an_end_in_sight_is_not_proved():
+    """To wait costs nothing: its risk is 0 after each number of decisions, and no policy that ends reaches it."""
+    for waiting in (0.0, 1.0):  # where to wait earns, the best sum has no bound
+        rows = [[[(1, 0, waiting)], [(0.5, 1, -1.0), (0.5, 0, -1.0)]], [[(1, 1, 0.0)]]]
+        assert solve_entrm(model(rows, criterion="total", terminal=[1]), -0.1).guarantee is None
+
+
+def test_the_cliff_without_a_last_step_is_proved():
+    mdp = Cliff(horizon=50).to_mdp()
+    endless = mdp.replace(horizon=None, criterion="total")
+    answer = solve_entrm(endless, -0.01)
+    long = solve_entrm(mdp.replace(horizon=3000), -0.01)
+    assert answer.bound < 1e-6
+    assert answer.start_value == pytest.approx(long.start_value, abs=1e-6)
 
 
 # -- the exact front -----------------------------------------------------------------------------

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,12 +14,10 @@ from ailys.mdp.files import load_mdp, save_mdp
 TABLE = "s,a,s_next,p,r\n0,0,0,1,0.2\n0,1,0,0.5,1\n0,1,0,0.5,-0.5\n"
 
 
-def run(*words, cwd=None):
-    done = subprocess.run(
-        [sys.executable, "-m", "ailys", "mdp", *map(str, words)], capture_output=True, text=True, cwd=cwd
-    )
-    assert "Traceback" not in done.stderr
-    return done
+@pytest.fixture
+def run(ailys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: ailys("mdp", *map(str, words))
 
 
 @pytest.fixture
@@ -30,31 +26,29 @@ def table(tmp_path):
     return tmp_path / "t.csv"
 
 
-def test_a_csv_is_solved_for_its_tail(table):
-    done = run("solve", table, "--horizon", 2, "--risk", "threshold", "--threshold", 0.5, "--method", "exact", "--json")
-    report = json.loads(done.stdout)
+def test_a_csv_is_solved_for_its_tail(run, table):
+    words = "--horizon", 2, "--risk", "threshold", "--threshold", 0.5, "--method", "exact", "--json"
+    report = json.loads(run("solve", table, *words)[1])
     assert report["value"] == 0.75
     assert report["guarantee"]["kind"] == "optimal"
 
 
-def test_a_policy_is_written_and_evaluated(tmp_path):
-    done = run("solve", "env:FrozenLake-v1", "--out", "p", "--json", cwd=tmp_path)
-    assert json.loads(done.stdout)["written"] == "p.npy"
-    assert run("solve", "env:FrozenLake-v1", "--out", "p", cwd=tmp_path).returncode == 2  # nothing is overwritten
-    done = run("evaluate", "env:FrozenLake-v1", "p.npy", "--json", "--plot", "law.svg", cwd=tmp_path)
-    assert json.loads(done.stdout)["drawn"] == "law.svg"
-    assert json.loads(done.stdout)["mean"] == pytest.approx(0.7441902878, abs=1e-9)
+def test_a_policy_is_written_and_evaluated(run, tmp_path):
+    assert json.loads(run("solve", "env:FrozenLake-v1", "--out", "p", "--json")[1])["written"] == "p.npy"
+    assert run("solve", "env:FrozenLake-v1", "--out", "p")[0] == 2  # nothing is overwritten
+    report = json.loads(run("evaluate", "env:FrozenLake-v1", "p.npy", "--json", "--plot", "law.svg")[1])
+    assert report["drawn"] == "law.svg"
+    assert report["mean"] == pytest.approx(0.7441902878, abs=1e-9)
     assert (tmp_path / "law.svg").stat().st_size > 1000
 
 
-def test_the_front_and_the_cliff_are_shown(tmp_path):
-    report = json.loads(run("front", "env:ailys/Cliff-v0", "--epsilon", 1, "--json").stdout)
+def test_the_front_and_the_cliff_are_shown(run, tmp_path):
+    report = json.loads(run("front", "env:ailys/Cliff-v0", "--epsilon", 1, "--json")[1])
     assert report["certificate"] <= 1
     assert report["segments"][0]["beta_lo"] == -0.3
-    done = run("cliff", "--beta", "-0.03", "--plot", tmp_path / "c.svg")
-    assert "↑ # # # # # # # # # # G" in done.stdout
+    assert "↑ # # # # # # # # # # G" in run("cliff", "--beta", "-0.03", "--plot", "c.svg")[1]
     assert (tmp_path / "c.svg").exists()
-    walks = [json.loads(run("cliff", "--walks", 20, "--json").stdout)["simulated_mean"] for _ in range(2)]
+    walks = [json.loads(run("cliff", "--walks", 20, "--json")[1])["simulated_mean"] for _ in range(2)]
     assert walks[0] == walks[1]  # the seed has a default
 
 
@@ -82,7 +76,7 @@ def test_the_front_and_the_cliff_are_shown(tmp_path):
         (("solve", "head_only.csv", "--horizon", "2"), "no transitions; expected lines s,a,s_next,p,r"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(tmp_path, words, sentence):
+def test_bad_input_is_one_line_and_exit_2(run, tmp_path, words, sentence):
     (tmp_path / "t.csv").write_text(TABLE)
     (tmp_path / "bad.csv").write_text("s,a,s_next,p,r\n0,0,0,0.9,1\n")
     (tmp_path / "word.csv").write_text("s,a,s_next,p,r\n0,0,zero,1,1\n")
@@ -90,10 +84,11 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path, words, sentence):
     (tmp_path / "below.csv").write_text("s,a,s_next,p,r\n0,-1,0,1,1\n")
     (tmp_path / "head_only.csv").write_text("s,a,s_next,p,r\n")
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04nothing")
-    done = run(*words, cwd=tmp_path)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert done.stderr.count("\n") == 1
+    code, out, err = run(*words)
+    assert code == 2
+    assert out == ""
+    assert sentence in err
+    assert err.count("\n") == 1
 
 
 def test_a_saved_model_is_loaded_to_the_bit(tmp_path):

@@ -1,6 +1,7 @@
 """The environments: published and measured optimal values, Gymnasium's checker, tables against simulation."""
 
 import math
+from functools import cache
 
 import gymnasium
 import numpy as np
@@ -171,6 +172,15 @@ def test_the_table_is_the_law_of_the_simulation(env):
     """
     mdp, seen = env.to_mdp(), {}
     rng = np.random.default_rng(0)
+    allowed = [[np.flatnonzero(row) for row in mask] for mask in mdp.mask.reshape(-1, mdp.n_states, mdp.n_actions)]
+    known = env.state_observations() if isinstance(env, Qubit) else None
+
+    @cache
+    def row(state, action, stage):
+        """The outcomes, and the place of each in their list by what is seen of it."""
+        outcomes = mdp.outcomes(state, action, stage)
+        return outcomes, {(n, round(r, 9)): place for place, (_, n, r) in enumerate(outcomes)}
+
     for episode in range(4000):
         observation, _ = env.reset(seed=7 if episode == 0 else None)
         state, ended, h = int(mdp.initial.argmax()), False, 0
@@ -178,11 +188,11 @@ def test_the_table_is_the_law_of_the_simulation(env):
             assert observation == state
         while not ended:
             stage = h if mdp.n_stages > 1 else 0
-            action = int(rng.choice(np.flatnonzero(np.atleast_3d(mdp.mask.T).T[stage, state])))
+            actions = allowed[stage][state]
+            action = int(actions[rng.integers(len(actions))])
             observation, reward, terminated, truncated, _ = env.step(action)
-            outcomes = mdp.outcomes(state, action, stage)
-            if isinstance(env, Qubit):  # the table's states are the nodes of the tree: look the node up
-                known = env.state_observations()
+            outcomes, places = row(state, action, stage)
+            if known is not None:  # the table's states are the nodes of the tree: look the node up
                 distance = [
                     abs(known[n] - observation).max() if not terminated else abs(r - reward) for _, n, r in outcomes
                 ]
@@ -190,7 +200,7 @@ def test_the_table_is_the_law_of_the_simulation(env):
                 assert distance[place] < 1e-6
             else:
                 following = mdp.n_states - 1 if terminated else observation
-                place = [(n, pytest.approx(r)) for _, n, r in outcomes].index((following, reward))
+                place = places[following, round(reward, 9)]
             seen.setdefault((stage, state, action), np.zeros(len(outcomes)))[place] += 1
             state, ended, h = outcomes[place][1], terminated or truncated, h + 1
         assert h <= mdp.horizon

@@ -321,3 +321,11 @@ def test_another_problem_needs_another_fit():
     learner = QLearning(rng=0).fit(random_mdp(np.random.default_rng(0)), 5)
     with pytest.raises(ValueError, match="shape"):
         learner.partial_fit(random_mdp(np.random.default_rng(0), n_states=4), 5)
+
+
+@pytest.mark.parametrize("kind", [BPIUCRL, UCBVI])
+def test_a_range_that_the_table_contradicts_is_refused(kind):
+    coin = TabularMDP.from_outcomes([[[(0.5, 0, 1), (0.5, 0, 0)]]], horizon=2)
+    with pytest.raises(ValueError, match="outside reward_range"):
+        kind(reward_range=(0, 0.5)).fit(coin, 5)
+    assert kind(reward_range=(-1, 2), rng=0).fit(coin, 5).n_episodes_ == 5

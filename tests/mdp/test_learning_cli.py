@@ -1,27 +1,20 @@
 """``ailys mdp learn`` as a newcomer types it, and the claims and the stop that belong to it."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
-from ailys.cli import main
 from ailys.mdp import audit_learning
 from ailys.mdp.learning import BPIUCRL
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(ailys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.csv").write_text("s,a,s_next,p,r\n0,0,0,1,0.4\n0,1,0,0.7,1\n0,1,0,0.3,0\n")
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            main(["mdp", "learn", *arguments])
-        out, err = capsys.readouterr()
-        return stopped.value.code, out, err
-
-    return call
+    return partial(ailys, "mdp", "learn")
 
 
 def test_each_learner_answers(run, tmp_path):

@@ -60,6 +60,22 @@ def _all_policies(mdp):
         yield np.array(actions).reshape(mdp.horizon, mdp.n_states)
 
 
+@pytest.mark.parametrize("method", ["mpi", "vi"])
+def test_threads_change_nothing(method):
+    rng = np.random.default_rng(3)
+    for n in (1, 2, 7, 400):
+        counts = rng.integers(1, 6, 3 * n)
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        prob = np.concatenate([rng.dirichlet(np.ones(c)) for c in counts])
+        table = indptr, rng.integers(0, n, indptr[-1]), prob, rng.standard_normal(3 * n), n, 3
+        mdp = TabularMDP(*table, discount=0.97)
+        one, *others = (solve(mdp, method, n_jobs=jobs) for jobs in (1, 2, 3))
+        for other in others:
+            assert np.array_equal(one.value, other.value)
+            assert np.array_equal(one.policy, other.policy)
+            assert (one.bound, one.iterations) == (other.bound, other.iterations)
+
+
 @pytest.mark.parametrize("method", ["mpi", "vi", "pi"])
 def test_discounted_values_are_within_their_bound(method):
     rng = np.random.default_rng(0)

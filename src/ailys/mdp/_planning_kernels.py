@@ -17,6 +17,34 @@ _ONE = np.uint64(1)
 _NEGLIGIBLE = 1e-18  # |beta| x range of an outcome below which only the mean counts
 
 
+@njit(nogil=True, error_model="numpy", inline="always")  # a call would cost as much as the work
+def _best_action(indptr, next_state, weight, const, factor, first, A, after, q, kept, absolute, relative):  # type: ignore[no-untyped-def]
+    """Largest value over the rows ``first .. first + A - 1``, and the action that is chosen; ``q`` (A,) is a buffer."""
+    top = -np.inf
+    i = _U8(first)
+    j = _U8(indptr[i])
+    for a in range(A):
+        high = _U8(indptr[i + _ONE])
+        q[a] = -np.inf
+        if j < high:
+            total = 0.0
+            while j < high:
+                total += weight[j] * after[_U4(next_state[j])]
+                j += _ONE
+            q[a] = const[i] + factor[i] * total
+            top = max(top, q[a])
+        i += _ONE
+    action, chosen = -1, -np.inf
+    if kept >= 0 and q[kept] > -np.inf:
+        action, chosen = kept, q[kept]
+        if top <= chosen + absolute + relative * abs(top):  # the usual case, and a branch that is foreseen
+            return top, action
+    for a in range(A):
+        if q[a] > -np.inf and (action < 0 or q[a] > chosen + absolute + relative * abs(q[a])):
+            chosen, action = q[a], a
+    return top, action
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def backup(indptr, next_state, weight, const, factor, A, base, after, value, policy, absolute, relative, prefer, keep):  # type: ignore[no-untyped-def]
     """One maximising backup of all states; ``base`` is the first row of the stage.
@@ -24,64 +52,76 @@ def backup(indptr, next_state, weight, const, factor, A, base, after, value, pol
     ``policy`` gets the lowest action within ``absolute + relative |Q|`` of being better, or the action of ``prefer``
     where ``keep`` is true and no other is better than it by more.
     """
-    i = _U8(base)
-    j = _U8(indptr[base])
+    q = np.empty(A)
     for s in range(len(value)):
-        top, chosen, action = -np.inf, -np.inf, -1
-        if keep:
-            kept = _U8(base + s * A + prefer[s])
-            if indptr[kept] < indptr[kept + _ONE]:
-                q = 0.0
-                for k in range(indptr[kept], indptr[kept + _ONE]):
-                    q += weight[k] * after[_U4(next_state[k])]
-                action = prefer[s]
-                top = chosen = const[kept] + factor[kept] * q
-        for a in range(A):
-            high = _U8(indptr[i + _ONE])
-            if j < high:
-                q = 0.0
-                while j < high:
-                    q += weight[j] * after[_U4(next_state[j])]
-                    j += _ONE
-                q = const[i] + factor[i] * q
-                if q > top:
-                    top = q
-                if action < 0 or q > chosen + absolute + relative * abs(q):
-                    chosen, action = q, a
-            i += _ONE
-        value[s] = top
-        policy[s] = action
+        kept = prefer[s] if keep else -1
+        value[s], policy[s] = _best_action(
+            indptr, next_state, weight, const, factor, base + s * A, A, after, q, kept, absolute, relative
+        )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sweep(indptr, next_state, prob, reward, discount, value, after):  # type: ignore[no-untyped-def]
-    """One sweep of the evaluation of a policy, one row a state, from ``value`` to ``after``.
+def backup_and_lay(  # type: ignore[no-untyped-def]
+    indptr, next_state, weight, const, factor, A, first_state, after, value, policy, absolute, relative, keep, begin, length, states, mass, gain
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """The same backup; the row of each action that is new in the policy is copied to the place of its state.
+
+    Returns the smallest and the largest change from ``after``, and the largest modulus of ``value``.
+    """
+    q = np.empty(A)
+    least, most, size = np.inf, -np.inf, 0.0
+    for s in range(len(value)):
+        kept = policy[s] if keep else -1
+        first = (first_state + s) * A
+        value[s], action = _best_action(
+            indptr, next_state, weight, const, factor, first, A, after, q, kept, absolute, relative
+        )
+        change = value[s] - after[first_state + s]
+        least, most, size = min(least, change), max(most, change), max(size, abs(value[s]))
+        if action != kept:
+            policy[s] = action
+            row = _U8(first + action)
+            k, high, at = _U8(indptr[row]), _U8(indptr[row + _ONE]), _U8(begin[s])
+            length[s] = high - k
+            gain[s] = const[row]
+            while k < high:
+                states[at] = next_state[k]
+                mass[at] = weight[k]
+                at += _ONE
+                k += _ONE
+    return least, most, size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sweep(begin, length, states, mass, gain, discount, value, first, after):  # type: ignore[no-untyped-def]
+    """One sweep of the evaluation of a policy, one row a state, from ``value`` to ``after``, which starts at state ``first``.
 
     Returns the smallest and the largest change.
     """
     least, most = np.inf, -np.inf
-    j = _U8(0)
-    for s in range(len(value)):
-        high = _U8(indptr[s + 1])
+    for s in range(len(after)):
+        j = _U8(begin[s])
+        high = j + _U8(length[s])
         q = 0.0
         while j < high:
-            q += prob[j] * value[_U4(next_state[j])]
+            q += mass[j] * value[_U4(states[j])]
             j += _ONE
-        q = reward[s] + discount * q
-        change = q - value[s]
+        q = gain[s] + discount * q
+        change = q - value[first + s]
         least, most = min(least, change), max(most, change)
         after[s] = q
     return least, most
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def span(before, after):  # type: ignore[no-untyped-def]
-    """Smallest and largest difference, and the largest modulus."""
-    least, most, size = np.inf, -np.inf, 0.0
-    for s in range(len(after)):
-        d = after[s] - before[s]
-        least, most, size = min(least, d), max(most, d), max(size, abs(after[s]))
-    return least, most, size
+def sweeps(begin, length, states, mass, gain, discount, value, after, most_sweeps, enough):  # type: ignore[no-untyped-def]
+    """Sweeps of all states until their changes differ by at most ``enough``; how many were made."""
+    for n in range(1, most_sweeps + 1):
+        least, most = sweep(begin, length, states, mass, gain, discount, value, 0, after)
+        value, after = after, value
+        if most - least <= enough:
+            return n
+    return most_sweeps
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -243,21 +283,6 @@ def entropic_chain(indptr, next_state, prob, reward, S, stages, H, beta):  # typ
             value[h, s] = v
             tilted[h, s] = mean / total
     return value, tilted
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def extract(indptr, next_state, prob, rows):  # type: ignore[no-untyped-def]
-    """The rows given, laid out one after the other."""
-    begin = np.zeros(len(rows) + 1, np.int64)
-    for s in range(len(rows)):
-        begin[s + 1] = begin[s] + indptr[rows[s] + 1] - indptr[rows[s]]
-    states, mass = np.empty(begin[-1], next_state.dtype), np.empty(begin[-1])
-    for s in range(len(rows)):
-        low = indptr[rows[s]]
-        for j in range(begin[s + 1] - begin[s]):
-            states[begin[s] + j] = next_state[low + j]
-            mass[begin[s] + j] = prob[low + j]
-    return begin, states, mass
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,69 @@ def read_row(row: Iterable[Outcome] | None, state: int, action: int) -> list[Out
         raise ValueError(
             f"state {state}, action {action}: expected outcomes (probability, next state, reward); got {row!r}"
         ) from fault
+
+
+def gymnasium_rows(env: Any) -> tuple[list[list[Outcome]], int, int, dict[str, Any]]:
+    """Rows of the table ``P`` of an environment, numbers of states and actions, and options of the model.
+
+    Entries of one row with the same next state and reward are added; what terminates leads to one more state.
+    """
+    table = getattr(env.unwrapped, "P", None)
+    if table is None:
+        raise ValueError(f"{env}: the environment has no table P of its transitions; only tabular ones can be read")
+    n_states = len(table)
+    actions = [dict(table[s]) if hasattr(table[s], "keys") else dict(enumerate(table[s])) for s in range(n_states)]
+    n_actions = 1 + max(max(row) for row in actions)
+    ends = any(done for row in actions for listed in row.values() for *_, done in listed)
+    rows: list[list[Outcome]] = []
+    for s in range(n_states):
+        for a in range(n_actions):
+            merged: dict[tuple[int, float], float] = {}
+            for p, n, r, done in actions[s].get(a, ()):
+                key = (n_states if done else int(n), float(r))
+                merged[key] = merged.get(key, 0.0) + float(p)
+            rows.append([(p, n, r) for (n, r), p in merged.items()])
+    options: dict[str, Any] = {}
+    law = getattr(env.unwrapped, "initial_state_distrib", None)
+    if ends:
+        rows += [[(1.0, n_states, 0.0)]] * n_actions
+        options["terminal"] = [n_states]
+        law = None if law is None else np.append(np.asarray(law, dtype=float), 0.0)
+    if law is not None:
+        options["initial"] = law
+    return rows, n_states + ends, n_actions, options
+
+
+def reachable_rows(
+    states: Iterable[Hashable],
+    actions: int | Callable[[Any], Iterable[int]],
+    transition: Callable[[Any, int], Iterable[tuple[float, Hashable, float]]],
+    max_states: int,
+) -> tuple[list[list[Outcome]], dict[Hashable, int], int]:
+    """Rows of all states that can be reached (breadth first), their numbers, and the number of actions."""
+    index: dict[Hashable, int] = {}
+    for state in states:
+        index.setdefault(state, len(index))
+    if not index:
+        raise ValueError("from_function needs at least one first state")
+    queue = list(index)
+    table: list[dict[int, list[Outcome]]] = []
+    n_actions = actions if isinstance(actions, int) else 0
+    for state in queue:  # grows while it is read
+        row: dict[int, list[Outcome]] = {}
+        for action in range(actions) if isinstance(actions, int) else actions(state):
+            n_actions = max(n_actions, int(action) + 1)
+            listed: list[Outcome] = []
+            for p, following, r in transition(state, int(action)):
+                if following not in index:
+                    if len(index) >= max_states:
+                        raise ValueError(f"more than {max_states} states can be reached; raise max_states=")
+                    index[following] = len(index)
+                    queue.append(following)
+                listed.append((float(p), index[following], float(r)))
+            row[int(action)] = listed
+        table.append(row)
+    return [row.get(action, []) for row in table for action in range(n_actions)], index, n_actions
 
 
 def matrices_by_action(P: Any) -> list[Any]:

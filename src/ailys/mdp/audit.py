@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 
@@ -109,6 +110,60 @@ def entropic_risk_is_not_beaten(rng: Rng) -> bool:
     rival = evaluate(mdp, _rival(rng, mdp, best.policy), "sparse")
     slack = 1e-9 * (1 + width + abs(best.start_value))
     return bool(abs(law.entrm(beta) - best.start_value) > slack or rival.entrm(beta) > best.start_value + slack)
+
+
+def total_risk_is_not_beaten(rng: Rng) -> bool:
+    """Sums without a horizon: the returned policy and rivals, one of which begins at random and then follows it."""
+    S, A = int(rng.integers(1, 5)), int(rng.integers(1, 4))
+    costs = bool(rng.integers(2))
+    rows = []
+    for _s in range(S):
+        actions = []
+        for a in range(A):
+            m = int(rng.integers(1, 4))
+            end = float(rng.uniform(0.2, 0.6)) if a == 0 or not costs else float(rng.choice([0, 0.3]))
+            p, r = (1 - end) * rng.dirichlet(np.ones(m)), rng.standard_normal(m)
+            r = -np.abs(r) - 0.01 if costs else r
+            actions.append(
+                [(float(p[j]), int(rng.integers(S)), float(r[j])) for j in range(m)] + [(end, S, -0.1)] * (end > 0)
+            )
+        rows.append(actions)
+    mdp = TabularMDP.from_outcomes([*rows, [[(1.0, S, 0.0)]]], criterion="total", terminal=[S])
+    beta = -float(10 ** rng.uniform(-2, -0.3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of risks that are -inf
+        answer = solve_entrm(mdp, beta)
+    if answer.guarantee is None:
+        return False
+    slack = answer.bound + 1e-9 * (1 + np.abs(answer.value).max())
+    wish = rng.random((2, S + 1, A))
+    rivals = [np.where(mdp.mask, one, -1.0).argmax(axis=1) for one in wish]
+    own = _total_risk(mdp, answer.policy[0], beta)
+    other = _total_risk(mdp, rivals[0], beta)
+    step = _tilted_chain(mdp, rivals[1], beta)
+    begun = np.log(step @ np.exp(beta * own)) / beta
+    return bool(
+        (np.abs(own - answer.value) > slack).any()
+        or (other > answer.value + slack).any()
+        or (begun > answer.value + slack).any()
+    )
+
+
+def _tilted_chain(mdp: TabularMDP, policy: np.ndarray, beta: float) -> np.ndarray:
+    P = np.zeros((mdp.n_states,) * 2)
+    for s in range(mdp.n_states):
+        for p, n, r in mdp.outcomes(s, int(policy[s])):
+            P[s, n] += p * math.exp(beta * r)
+    return P
+
+
+def _total_risk(mdp: TabularMDP, policy: np.ndarray, beta: float) -> np.ndarray:
+    """Entropic risk of the sum by a dense solve; -inf everywhere where it is from some state."""
+    P = _tilted_chain(mdp, policy, beta)
+    inner, end = P[:-1, :-1], P[:-1, -1]
+    if np.abs(np.linalg.eigvals(inner)).max() >= 1 - 1e-9:
+        return np.full(mdp.n_states, -math.inf)
+    return np.append(np.log(np.linalg.solve(np.eye(len(inner)) - inner, end)) / beta, 0.0)
 
 
 def front_holds_everywhere(rng: Rng) -> bool:
@@ -309,6 +364,12 @@ CLAIMS = (
         "entropic-optimum",
         "no policy has a larger entropic risk than the one returned",
         entropic_risk_is_not_beaten,
+        covers=("EntRMSolution",),
+    ),
+    Claim(
+        "total-optimum",
+        "sums without a horizon: no policy has a larger entropic risk than the one returned, where that is claimed",
+        total_risk_is_not_beaten,
         covers=("EntRMSolution",),
     ),
     Claim(

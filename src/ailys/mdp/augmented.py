@@ -48,7 +48,12 @@ class AugmentedPolicy:
     rounded: bool = False
 
     def act(self, h: int, s: int, c: float) -> int:
-        """The action at time h in state s when ``c`` was earned so far."""
+        """The action at time h in state s when ``c`` was earned so far.
+
+        Raises
+        ------
+        ValueError : time or state outside the table
+        """
         H, S, n = self.table.shape
         if not (0 <= h < H and 0 <= s < S):
             raise ValueError(f"time and state must lie in 0..{H - 1} and 0..{S - 1}; got {h} and {s}")

@@ -60,7 +60,8 @@ class Reach:
 class EntRMSolution(Answer):
     """Optimal entropic risk (S,) from time 0, and an optimal policy (H, S).
 
-    ``q`` (H, S, A) is filled on request; forbidden actions have -inf. ``values`` (H + 1, S) too.
+    ``q`` (H, S, A) is filled on request; forbidden actions have -inf. ``values`` (H + 1, S) too. The values, and what the
+    policy reaches, are within ``bound`` of the best in every state; 0 means up to rounding.
     """
 
     value: np.ndarray
@@ -74,14 +75,16 @@ class EntRMSolution(Answer):
 
     @property
     def guarantee(self) -> Guarantee | None:
-        """Optimality up to rounding, or up to the truncation of an endless process; None for a total reward."""
-        if self.form == "U, total reward":  # the iteration has an end, not a bound
+        """Optimality up to rounding, or up to ``bound``; None for a total reward whose end is not proved."""
+        if self.bound == math.inf:
             return None
         up_to = (
             f"{self.bound:.2g}" if self.bound else "rounding (actions that differ by 1e-11 at a time count as equal)"
         )
         text = f"no policy, even with memory, has a larger entropic risk at beta = {self.beta:g}, up to {up_to}"
         source = "Howard and Matheson 1972; docs, mdp, section 'Entropic risk'"
+        if self.form == "U, total reward":
+            source = "after Bertsekas and Tsitsiklis 1991; docs, mdp, section 'Sums that end'"
         return Guarantee(
             "optimal", text, self.bound, {"beta": self.beta}, assumptions=("the model is the true one",), source=source
         )
@@ -161,6 +164,11 @@ def solve_entrm(
     -------
     EntRMSolution : ``value`` (S,), ``policy`` (H, S); for an endless discounted process (Hau, Petrik and
         Ghavamzadeh, 2023) the policy of its first steps, after which the optimal policy for the mean is followed
+
+    Raises
+    ------
+    ValueError : ``beta`` is not a number, or not finite and negative for a total reward; an unknown ``form``; a ``prefer`` that is
+        not a policy of the model; options that the kind of model does not admit
 
     Examples
     --------
@@ -310,6 +318,10 @@ def evaluate_entrm(mdp: TabularMDP, policy: Any, beta: float) -> EntRMEvaluation
     mdp : model with a horizon and without discount
     policy : actions (S,) or (H, S), or probabilities of actions (S, A) or (H, S, A)
     beta : negative for aversion to risk, 0 for the mean, -inf and +inf for the worst and best outcome
+
+    Raises
+    ------
+    ValueError : ``beta`` is not a number, the policy does not fit, or the model has no horizon or a discount
 
     Examples
     --------

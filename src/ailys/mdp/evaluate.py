@@ -308,6 +308,10 @@ def moments(mdp: TabularMDP, policy: Any) -> tuple[np.ndarray, np.ndarray]:
     mdp : model with a horizon or a discount
     policy : actions (S,) or (H, S), or probabilities of actions (S, A) or (H, S, A)
 
+    Raises
+    ------
+    ValueError : the policy does not fit the model, or the model is an endless undiscounted sum
+
     Examples
     --------
     >>> coin = TabularMDP.from_outcomes([[[(0.5, 0, 1), (0.5, 0, 0)]]], horizon=4)

@@ -19,7 +19,12 @@ _COLUMNS = ("s", "a", "s_next", "p", "r")
 
 
 def save_mdp(mdp: TabularMDP, path: str | Path) -> Path:
-    """Write a model to a ``.npz`` file."""
+    """Write a model to a ``.npz`` file.
+
+    Raises
+    ------
+    OSError : the file cannot be written; what was there before stays
+    """
     arrays: dict[str, Any] = {
         "indptr": mdp.indptr,
         "next_state": mdp.next_state,
@@ -158,5 +163,11 @@ def save_policy(policy: np.ndarray, path: str | Path) -> Path:
 
 
 def read_policy(path: str | Path) -> np.ndarray:
-    """A table of actions or of probabilities from a ``.npy`` file."""
+    """A table of actions or of probabilities from a ``.npy`` file.
+
+    Raises
+    ------
+    FileNotFoundError : there is no such file
+    ValueError : not a ``.npy`` file
+    """
     return read_array(path)

@@ -197,6 +197,12 @@ def entrm_front(
         exact breakpoints are bracketed to within ``tol`` (small models only: there may be hundreds)
     s0 : first state, instead of the model's initial law
 
+    Raises
+    ------
+    ValueError : ends that are not finite or in the wrong order, a negative ``epsilon``, a model without horizon or with discount,
+        or an interval that would need too many solves
+    ArithmeticError : digits were lost: rewards so large that a policy seems better than the best one
+
     Examples
     --------
     >>> mdp = TabularMDP.from_outcomes([[[(1, 0, 0.2)], [(0.5, 0, 1.0), (0.5, 0, -0.5)]]], horizon=1)

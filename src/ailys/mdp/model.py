@@ -20,9 +20,11 @@ from ._reading import (
     Outcome,
     count,
     discount_factor,
+    gymnasium_rows,
     initial_law,
     matrices_by_action,
     positive,
+    reachable_rows,
     read_row,
     state_mask,
     whole_numbers,
@@ -115,6 +117,10 @@ class TabularMDP:
 
         ``options`` are those of the constructor (``horizon``, ``discount``, ``initial``, ...).
 
+        Raises
+        ------
+        ValueError : no states, or a row that is not a list of three numbers; the others as in the constructor
+
         Examples
         --------
         >>> TabularMDP.from_outcomes([[[(1, 0, 0.2)], [(0.5, 0, 1), (0.5, 0, -0.5)]]], horizon=1).n_outcomes
@@ -153,6 +159,10 @@ class TabularMDP:
         P : (S, A, S) array, or (A, S, S): one (sparse) matrix for each action
         R : (S,) reward of the state that is left, (S, A), or (S, A, S) reward of the transition
         options : those of the constructor
+
+        Raises
+        ------
+        ValueError : ``P`` or ``R`` of another shape; the others as in the constructor
 
         Examples
         --------
@@ -198,6 +208,10 @@ class TabularMDP:
         horizon : number of decisions; the environment's ``max_episode_steps`` when not given, unless
             a ``discount`` < 1 or ``criterion="total"`` is
 
+        Raises
+        ------
+        ValueError : the environment has no table ``P``; the others as in the constructor
+
         Examples
         --------
         >>> import gymnasium
@@ -208,35 +222,11 @@ class TabularMDP:
             import gymnasium
 
             env = gymnasium.make(env)
-        table = getattr(env.unwrapped, "P", None)
-        if table is None:
-            raise ValueError(f"{env}: the environment has no table P of its transitions; only tabular ones can be read")
-        n_states = len(table)
-        n_actions = 1 + max(max(table[s]) if hasattr(table[s], "keys") else len(table[s]) - 1 for s in range(n_states))
-        ends = any(
-            done
-            for s in range(n_states)
-            for row in (table[s].values() if hasattr(table[s], "values") else table[s])
-            for *_, done in row
-        )
-        rows: list[list[Outcome]] = []
-        for s in range(n_states):
-            for a in range(n_actions):
-                merged: dict[tuple[int, float], float] = {}
-                for p, n, r, done in table[s].get(a, ()) if hasattr(table[s], "get") else table[s][a]:
-                    key = (n_states if done else int(n), float(r))
-                    merged[key] = merged.get(key, 0.0) + float(p)
-                rows.append([(p, n, r) for (n, r), p in merged.items()])
-        law = getattr(env.unwrapped, "initial_state_distrib", None)
-        if ends:
-            rows += [[(1.0, n_states, 0.0)]] * n_actions
-            options.setdefault("terminal", [n_states])
-            law = None if law is None else np.append(np.asarray(law, dtype=float), 0.0)
-        if law is not None:
-            options.setdefault("initial", law)
+        rows, n_states, n_actions, found = gymnasium_rows(env)
+        options = found | options
         if horizon is None and options.get("discount", 1.0) == 1 and options.get("criterion") != "total":
             horizon = getattr(env.spec, "max_episode_steps", None)
-        return cls._from_rows(rows, n_states + ends, n_actions, horizon=horizon, **options)
+        return cls._from_rows(rows, n_states, n_actions, horizon=horizon, **options)
 
     @classmethod
     def from_function(
@@ -258,6 +248,10 @@ class TabularMDP:
         max_states : more than these are refused
         options : those of the constructor; the states are the ``labels``
 
+        Raises
+        ------
+        ValueError : no first state, or more than ``max_states`` can be reached; the others as in the constructor
+
         Examples
         --------
         >>> walk = TabularMDP.from_function([2], 1, lambda s, a: [(0.5, max(s - 1, 0), 0), (0.5, min(s + 1, 4), 1)],
@@ -265,29 +259,7 @@ class TabularMDP:
         >>> walk.labels
         (2, 1, 3, 0, 4)
         """
-        index: dict[Hashable, int] = {}
-        for state in states:
-            index.setdefault(state, len(index))
-        if not index:
-            raise ValueError("from_function needs at least one first state")
-        queue = list(index)
-        table: list[dict[int, list[Outcome]]] = []
-        n_actions = actions if isinstance(actions, int) else 0
-        for state in queue:  # grows while it is read
-            row: dict[int, list[Outcome]] = {}
-            for action in range(actions) if isinstance(actions, int) else actions(state):
-                n_actions = max(n_actions, int(action) + 1)
-                listed: list[Outcome] = []
-                for p, following, r in transition(state, int(action)):
-                    if following not in index:
-                        if len(index) >= max_states:
-                            raise ValueError(f"more than {max_states} states can be reached; raise max_states=")
-                        index[following] = len(index)
-                        queue.append(following)
-                    listed.append((float(p), index[following], float(r)))
-                row[int(action)] = listed
-            table.append(row)
-        rows = [row.get(action, []) for row in table for action in range(n_actions)]
+        rows, index, n_actions = reachable_rows(states, actions, transition, max_states)
         options.setdefault("labels", tuple(index))
         return cls._from_rows(rows, len(index), n_actions, **options)
 
@@ -296,6 +268,10 @@ class TabularMDP:
         """One model for each decision: a process whose table changes with time, of horizon ``len(stages)``.
 
         The first state's law and the discount are those of the first stage.
+
+        Raises
+        ------
+        ValueError : no stages, or stages of different sizes; the others as in the constructor
         """
         if not stages:
             raise ValueError("from_stages needs at least one model")
@@ -358,7 +334,13 @@ class TabularMDP:
         ]
 
     def replace(self, **changes: Any) -> TabularMDP:
-        """The same table with another ``horizon``, ``discount``, ``initial`` law or ``criterion``."""
+        """The same table with another ``horizon``, ``discount``, ``initial`` law or ``criterion``.
+
+        Raises
+        ------
+        TypeError : another name than these
+        ValueError : as in the constructor
+        """
         known = {"horizon", "discount", "initial", "criterion"}
         if set(changes) - known:
             raise TypeError(f"replace takes {', '.join(sorted(known))}; got {', '.join(sorted(set(changes) - known))}")

@@ -64,6 +64,10 @@ def nested(mdp: TabularMDP, risk: str = "cvar", parameter: float = 0.1, horizon:
     risk : "cvar" or "evar" (parameter alpha in (0, 1]), or "entrm" (parameter beta)
     horizon : number of decisions, instead of the model's
 
+    Raises
+    ------
+    ValueError : an unknown risk, a parameter outside its range, or a model without horizon or with discount
+
     Examples
     --------
     >>> coin = TabularMDP.from_outcomes([[[(0.5, 0, 1), (0.5, 0, 0)]]], horizon=2)

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from .returns import ReturnDistribution
 
 __all__ = [
+    "plot_actions",
     "plot_cliff",
     "plot_front",
+    "plot_front_and_nested",
     "plot_front_story",
     "plot_law",
     "plot_mean_tail",
     "plot_policy_and_law",
+    "plot_stock_story",
     "plot_values",
     "policy_text",
     "visits",
@@ -187,6 +190,63 @@ def plot_front_story(cliff: Cliff, front: OptimalityFront, betas: tuple[float, .
         if law is not None:
             text += f", falls {100 * law.cdf(cliff.fall_reward):.0f} %, mean {law.mean:.3g}"
         plot_cliff(cliff, front.policy_at(beta), figure.add_subplot(grid[1 + k // 2, k % 2]), text)
+    return figure
+
+
+def plot_actions(front: OptimalityFront, state: int = 0, ax: Axes | None = None) -> Axes:
+    """What the front's policies do in one state at each time, along the risk parameter: a colour for each action."""
+    ax = new_axes(ax, figsize=(5.4, 3.6))
+    ends = [front.segments[0].beta_lo] + [segment.beta_hi for segment in front.segments]
+    table = np.array([np.atleast_2d(segment.policy)[:, state] for segment in front.segments])
+    times = np.arange(table.shape[1] + 1) - 0.5
+    colours = ax.pcolormesh(ends, times, table.T, cmap="cividis", rasterized=True)
+    ax.get_figure().colorbar(colours, ax=ax, label=f"action in state {state}")  # type: ignore[union-attr]
+    ax.set_xlabel("risk parameter beta")
+    ax.set_ylabel("time")
+    return ax
+
+
+def plot_front_and_nested(
+    mdp: TabularMDP,
+    front: OptimalityFront,
+    ax: Axes | None = None,
+    alphas: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0),
+) -> Axes:
+    """CVaR of the return at several levels: the front's best policy and the nested one fall short of the optimum by so much."""
+    from .nested import nested
+    from .risks import optimize_cvar
+
+    ax = new_axes(ax, figsize=(5.4, 3.6))
+    best = np.array([optimize_cvar(mdp, alpha, "exact").value for alpha in alphas])
+    along = np.array([front.best("cvar", alpha)[1] for alpha in alphas])
+    stepwise = np.array([nested(mdp, "cvar", alpha).distribution.cvar(alpha) for alpha in alphas])
+    ax.axhline(0, color=PALETTE[5], linewidth=0.8)
+    ax.plot(alphas, best - along, "o-", color=PALETTE[0], label="best policy of the front")
+    ax.plot(alphas, best - stepwise, "s--", color=PALETTE[1], label="plan with the CVaR of each step (nested)")
+    ax.set(xscale="log", xlabel="level alpha", ylabel="CVaR below the best of all policies")
+    ax.set_ylim(top=1.3 * max(float((best - stepwise).max()), 1e-9))
+    ax.legend(fontsize=8, loc="upper right")
+    return ax
+
+
+def plot_stock_story(mdp: TabularMDP, front: OptimalityFront) -> Figure:
+    """The front, its tail, its actions, and what a nested risk loses: four panels for a store."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.4, 6.4), layout="constrained")
+    (above, tails), (orders, losses) = figure.subplots(2, 2)
+    plot_front(front, above)
+    betas = [(segment.beta_lo + segment.beta_hi) / 2 for segment in front.segments]
+    laws = [law for law in front.laws if law is not None]
+    if len(laws) == len(betas):
+        tails.plot(betas, [law.mean for law in laws], color=PALETTE[2], label="mean")
+        for alpha, line in ((0.1, "-"), (0.02, "--")):
+            tails.plot(betas, [law.cvar(alpha) for law in laws], line, color=PALETTE[1], label=f"CVaR at {alpha:g}")
+    tails.set(xlabel="risk parameter beta", ylabel="return of the front's policies")
+    tails.legend(fontsize=8)
+    plot_actions(front, 0, orders)
+    plot_front_and_nested(mdp, front, losses)
+    above.set_xlabel("risk parameter beta")
     return figure
 
 

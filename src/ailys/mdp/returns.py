@@ -37,6 +37,10 @@ class ReturnDistribution(Answer):
     method : how it was computed
     a_priori : the error that was promised before computing
 
+    Raises
+    ------
+    ValueError : atoms that are not finite, or weights that are not probabilities
+
     Examples
     --------
     >>> law = ReturnDistribution(np.array([-100.0, -20.0]), np.array([0.05, 0.95]))

@@ -115,6 +115,10 @@ def optimize_evar(mdp: TabularMDP, alpha: float, tol: float = 1e-6) -> RiskSolut
     -------
     RiskSolution : ``beta`` is the risk parameter that belongs to the level
 
+    Raises
+    ------
+    ValueError : ``alpha`` outside (0, 1], a ``tol`` that is not positive, or a model without horizon or with discount
+
     Examples
     --------
     >>> mdp = TabularMDP.from_outcomes([[[(1, 0, 0.2)], [(0.5, 0, 1.0), (0.5, 0, -0.5)]]], horizon=1)
@@ -226,6 +230,11 @@ def optimize_cvar(
     -------
     RiskSolution : no policy exceeds ``upper``
 
+    Raises
+    ------
+    ValueError : ``alpha`` outside (0, 1], an unknown method, a model without horizon or with discount; for "exact" and "gpi" rewards
+        without a common step, or more table than memory allows
+
     Examples
     --------
     >>> mdp = TabularMDP.from_outcomes([[[(1, 0, 0.2)], [(0.5, 0, 1.0), (0.5, 0, -0.5)]]], horizon=2)
@@ -251,6 +260,11 @@ def optimize_var(
     alpha : level in (0, 1]
     method, front, step : as in `optimize_cvar`
 
+    Raises
+    ------
+    ValueError : ``alpha`` outside (0, 1], an unknown method, a model without horizon or with discount; for "exact" and "gpi" rewards
+        without a common step, or more table than memory allows
+
     Examples
     --------
     >>> mdp = TabularMDP.from_outcomes([[[(1, 0, 0.2)], [(0.5, 0, 1.0), (0.5, 0, -0.5)]]], horizon=2)
@@ -274,6 +288,10 @@ def optimize_threshold(
     ----------
     x : return to reach
     method, front, step : as in `optimize_cvar`
+
+    Raises
+    ------
+    ValueError : ``x`` is not a finite number; the others as in `optimize_cvar`
 
     Examples
     --------

@@ -82,6 +82,10 @@ def simulate(mdp: TabularMDP, policy: Any, n: int, rng: Seed = None, *, level: f
     n : number of episodes
     level : probability with which the band holds
 
+    Raises
+    ------
+    ValueError : ``n`` or ``level`` outside its range, a policy that does not fit, or an endless undiscounted process
+
     Examples
     --------
     >>> coin = TabularMDP.from_outcomes([[[(0.5, 0, 1), (0.5, 0, 0)]]], horizon=10)

@@ -52,6 +52,10 @@ def worst_case_model(mdp: TabularMDP, policy: Any, beta: float) -> WorstCase:
     WorstCase : ``model`` has the same outcomes as ``mdp`` with tilted probabilities at each time; the path's
         divergence is ``beta (mean - entrm)``
 
+    Raises
+    ------
+    ValueError : ``beta`` is 0 or infinite, the policy is not a table of actions of the model, or the model has no horizon or a discount
+
     Examples
     --------
     >>> coin = TabularMDP.from_outcomes([[[(0.5, 0, 1), (0.5, 0, 0)]]], horizon=1)

@@ -37,6 +37,10 @@ def audit(
     Returns
     -------
     ReturnDistribution : its ``guarantee`` speaks about the agent as it is, on this model
+
+    Raises
+    ------
+    ValueError : a model without horizon, observations that do not fit, an action that the model forbids, or more than ``max_atoms``
     """
     if mdp.horizon is None:
         raise ValueError("an audit follows episodes to their end: give the model a horizon, mdp.replace(horizon=...)")

@@ -9,7 +9,7 @@ import torch
 from sb3_contrib import QRDQN
 from sb3_contrib.qrdqn.policies import QRDQNPolicy, QuantileNetwork
 
-from .risk import Risk
+from .risk import ActsByRisk, Risk
 
 __all__ = ["C51", "project"]
 
@@ -69,7 +69,7 @@ class CategoricalPolicy(QRDQNPolicy):
         return super()._get_constructor_parameters() | {"v_min": self.v_min, "v_max": self.v_max}
 
 
-class C51(QRDQN):
+class C51(ActsByRisk, QRDQN):
     """Categorical DQN: the law of the return on ``n_atoms`` atoms between ``v_min`` and ``v_max``.
 
     Replay, exploration, target network and files are those of sb3-contrib's QR-DQN; the network's output, the projection and
@@ -82,6 +82,10 @@ class C51(QRDQN):
     v_min, v_max : range of the returns; values beyond it are counted at its ends
     n_atoms : 51 in the paper
     risk : see `Risk`
+
+    Raises
+    ------
+    ValueError : ``v_min`` not below ``v_max``, fewer than 2 atoms, or an unknown risk
     """
 
     policy_aliases: ClassVar[dict[str, Any]] = {"MlpPolicy": CategoricalPolicy}
@@ -104,20 +108,6 @@ class C51(QRDQN):
             grid = {"v_min": v_min, "v_max": v_max, "n_quantiles": n_atoms}
             options["policy_kwargs"] = {**(options.get("policy_kwargs") or {}), **grid}
         super().__init__(policy, env, *args, **options)
-
-    @property
-    def risk(self) -> str:
-        """What the agent maximises when it acts."""
-        return self._risk
-
-    @risk.setter
-    def risk(self, value: str | Risk) -> None:
-        self._risk = str(Risk.parse(value))
-        self.quantile_net.risk = Risk.parse(self._risk)  # type: ignore[assignment]
-
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        self.quantile_net.risk = Risk.parse(self._risk)  # type: ignore[assignment]
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Gradient steps on the cross-entropy to the projected target laws."""

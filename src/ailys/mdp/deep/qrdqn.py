@@ -8,7 +8,7 @@ import torch
 from sb3_contrib import QRDQN
 from sb3_contrib.qrdqn.policies import CnnPolicy, MultiInputPolicy, QRDQNPolicy, QuantileNetwork
 
-from .risk import Risk
+from .risk import ActsByRisk, Risk
 
 __all__ = ["RiskSensitiveQRDQN"]
 
@@ -54,7 +54,7 @@ class RiskMultiInputPolicy(_WithRisk, MultiInputPolicy):
     """For dictionaries of observations."""
 
 
-class RiskSensitiveQRDQN(QRDQN):
+class RiskSensitiveQRDQN(ActsByRisk, QRDQN):
     """QR-DQN that acts by a risk of the learned law instead of its mean.
 
     The networks, the replay, the exploration and the training are sb3-contrib's. ``risk`` may be changed at any time, also
@@ -69,6 +69,10 @@ class RiskSensitiveQRDQN(QRDQN):
     policy, env, options : as for `sb3_contrib.QRDQN`
     risk : "mean", "cvar:alpha", "wang:eta", "cpw:gamma" or "entrm:beta", see `Risk`
     risk_in_target : also bootstrap on the action that the risk prefers, instead of the one with the best mean
+
+    Raises
+    ------
+    ValueError : an unknown risk
     """
 
     policy_aliases: ClassVar[dict[str, Any]] = {
@@ -84,22 +88,7 @@ class RiskSensitiveQRDQN(QRDQN):
         self._risk_in_target = bool(risk_in_target)
         super().__init__(policy, env, *args, **options)
 
-    @property
-    def risk(self) -> str:
-        """What the agent maximises when it acts."""
-        return self._risk
-
-    @risk.setter
-    def risk(self, value: str | Risk) -> None:
-        self._risk = str(Risk.parse(value))
-        self._tell_networks()
-
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        self._tell_networks()
-
     def _tell_networks(self) -> None:
-        risk = Risk.parse(self._risk)
-        for network in (self.quantile_net, self.quantile_net_target):
-            network.risk = risk  # type: ignore[assignment]
+        super()._tell_networks()
+        self.quantile_net_target.risk = self.quantile_net.risk
         self.quantile_net_target.for_targets = self._risk_in_target  # type: ignore[assignment]

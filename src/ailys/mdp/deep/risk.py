@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Risk"]
+__all__ = ["ActsByRisk", "Risk"]
 
 _KINDS = {
     "mean": "no parameter",
@@ -29,6 +29,10 @@ class Risk:
 
     The first four are averages of the sorted atoms with weights that depend on the probability below them: with
     the distortion g, atom i gets ``g(F_i) - g(F_{i-1})``. CVaR has ``g(p) = min(p / alpha, 1)``, so an atom on the edge is split.
+
+    Raises
+    ------
+    ValueError : an unknown kind, or a parameter outside its range
 
     Examples
     --------
@@ -113,3 +117,27 @@ class Risk:
         distorted = np.diff(self.distortion(cumulative), axis=1, prepend=0.0)
         distorted[:, -1] += 1 - distorted.sum(axis=1)  # rounding of the cumulative sum
         return torch.einsum("bna,n->ba", torch.as_tensor(distorted, dtype=atoms.dtype, device=atoms.device), atoms)
+
+
+class ActsByRisk:
+    """An agent of sb3-contrib with a property ``risk``, and networks that are told it."""
+
+    _risk: str
+    quantile_net: Any
+
+    @property
+    def risk(self) -> str:
+        """What the agent maximises when it acts."""
+        return self._risk
+
+    @risk.setter
+    def risk(self, value: str | Risk) -> None:
+        self._risk = str(Risk.parse(value))
+        self._tell_networks()
+
+    def _setup_model(self) -> None:
+        super()._setup_model()  # type: ignore[misc]
+        self._tell_networks()
+
+    def _tell_networks(self) -> None:
+        self.quantile_net.risk = Risk.parse(self._risk)

@@ -23,6 +23,11 @@ class StockObservation(gymnasium.Wrapper):
     horizon : number of decisions; that of the environment when not given
     scale : a typical size of the return, > 0
 
+    Raises
+    ------
+    TypeError : the observation space is neither Discrete nor Box
+    ValueError : ``scale`` is not a positive number, or the horizon is unknown
+
     Examples
     --------
     >>> from ailys.mdp.envs import Cliff

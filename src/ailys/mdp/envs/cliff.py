@@ -40,6 +40,10 @@ class Cliff(TableEnv):
     -----
     Gymnasium's ``CliffWalking-v1`` with ``is_slippery=True`` is ``mode="perp", slip=2/3, fall_mode="restart"``.
 
+    Raises
+    ------
+    ValueError : a parameter outside its range; the sentence names it
+
     Examples
     --------
     >>> env = Cliff(rows=2, cols=4, render_mode="ansi", slip=0.0)

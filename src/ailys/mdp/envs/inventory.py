@@ -28,6 +28,10 @@ class Inventory(TableEnv):
     horizon : number of days, at the end of which the stock is worth nothing
     start : first stock
 
+    Raises
+    ------
+    ValueError : a parameter outside its range; the sentence names it
+
     Examples
     --------
     >>> env = Inventory()

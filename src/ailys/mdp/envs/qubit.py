@@ -31,6 +31,10 @@ class Qubit(TableEnv):
     total_time : duration of all pulses together, in units of the inverse splitting
     noise : each pulse has the field ``h (1 + noise)`` or ``h (1 - noise)`` with probability 1/2 each
 
+    Raises
+    ------
+    ValueError : a parameter outside its range; the sentence names it
+
     Examples
     --------
     >>> env = Qubit(n_pulses=2, total_time=1.0)

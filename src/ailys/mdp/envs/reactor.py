@@ -37,6 +37,10 @@ class Reactor(TableEnv):
     dt : duration of a hold, s
     hold_cost : cost of a hold at either temperature
 
+    Raises
+    ------
+    ValueError : a parameter outside its range; the sentence names it
+
     Examples
     --------
     >>> env = Reactor()

@@ -72,25 +72,22 @@ class LearningResult(Answer):
 
     def plot(self, ax: Any = None) -> Any:
         """The bounds along the episodes, or the regret where there are none; returns the axes."""
-        from ...core.figures import PALETTE, new_axes, style
+        from ...core.figures import PALETTE, new_axes
 
-        with style():
-            ax = new_axes(ax, figsize=(6, 3.5))
-            if len(self.history) and np.isfinite(self.history[:, 1]).any():
-                n, low, high = self.history.T
-                ax.fill_between(
-                    n, low, high, color=PALETTE[0], alpha=0.25, linewidth=0, label="the best value lies here"
-                )
-                ax.plot(n, low, color=PALETTE[2], label="the policy reaches at least this")
-                ax.set(xscale="log", ylabel="average return")
-                ax.legend(fontsize=9)
-            elif self.regret is not None:
-                ax.plot(np.arange(1, len(self.regret) + 1), self.regret, color=PALETTE[0])
-                ax.set(ylabel="cumulative regret")
-            elif len(self.history):
-                ax.plot(self.history[:, 0], self.history[:, 2], color=PALETTE[0])
-                ax.set(ylabel="the best value is at most")
-            ax.set(xlabel="episodes", title=self.learner)
+        ax = new_axes(ax, figsize=(6, 3.5))
+        if len(self.history) and np.isfinite(self.history[:, 1]).any():
+            n, low, high = self.history.T
+            ax.fill_between(n, low, high, color=PALETTE[0], alpha=0.25, linewidth=0, label="the best value lies here")
+            ax.plot(n, low, color=PALETTE[2], label="the policy reaches at least this")
+            ax.set(xscale="log", ylabel="average return")
+            ax.legend(fontsize=9)
+        elif self.regret is not None:
+            ax.plot(np.arange(1, len(self.regret) + 1), self.regret, color=PALETTE[0])
+            ax.set(ylabel="cumulative regret")
+        elif len(self.history):
+            ax.plot(self.history[:, 0], self.history[:, 2], color=PALETTE[0])
+            ax.set(ylabel="the best value is at most")
+        ax.set(xlabel="episodes", title=self.learner)
         return ax
 
 
@@ -125,12 +122,23 @@ class TabularLearner(ABC):
         env : TabularMDP (episodes are drawn by compiled code), or a Gymnasium environment with Discrete spaces
         n_episodes : whole number >= 1
         mdp : law of the environment, for ``regret_``; found by itself where the environment has a table
+
+        Raises
+        ------
+        TypeError : neither a table nor an environment with Discrete spaces
+        ValueError : ``n_episodes`` < 1, an unknown horizon, a reward outside the range that was promised, or more outcomes than
+            were promised
         """
         self._world = None
         return self.partial_fit(env, n_episodes, mdp=mdp)
 
     def partial_fit(self, env: Any, n_episodes: int, *, mdp: TabularMDP | None = None) -> Self:
-        """Play more episodes in the same environment."""
+        """Play more episodes in the same environment.
+
+        Raises
+        ------
+        ValueError : as for `fit`, or a problem of another shape than before
+        """
         if isinstance(n_episodes, bool) or not isinstance(n_episodes, (int, np.integer)) or n_episodes < 1:
             raise ValueError(f"n_episodes must be a whole number >= 1; got {n_episodes!r}")
         if self._world is not None and env is (self._world.mdp if self._world.env is None else self._world.env):
@@ -173,7 +181,12 @@ class TabularLearner(ABC):
 
     @property
     def regret_(self) -> np.ndarray:
-        """(episodes,) cumulative regret against the best policy for the average return."""
+        """(episodes,) cumulative regret against the best policy for the average return.
+
+        Raises
+        ------
+        ValueError : nothing was fitted yet, or the law of the environment is not known
+        """
         self._fitted()
         if self._best is None:
             raise ValueError("the regret needs the law of the environment: pass mdp= to fit")
@@ -229,6 +242,10 @@ class ModelLearner(TabularLearner):
         plan; 0 plans after each episode
     horizon, discount : of the problem; read from the environment where it has them
     rng : generator or seed
+
+    Raises
+    ------
+    ValueError : a parameter outside its range
     """
 
     def __init__(
@@ -254,6 +271,12 @@ class ModelLearner(TabularLearner):
         self.delta, self.replan, self.stationary = float(delta), float(replan), bool(stationary)
         self.reward_range, self.return_range = reward_range, return_range
 
+    @property
+    def policy_(self) -> np.ndarray:
+        """(H, S) the recommended policy."""
+        self._fitted()
+        return self._policy.copy()
+
     # ------------------------------------------------------------------ what is known and what was seen
 
     def _start(self, world: World) -> None:
@@ -262,6 +285,9 @@ class ModelLearner(TabularLearner):
         bounds = self.reward_range or world.reward_range
         if bounds is None:
             raise ValueError("reward_range=(lowest, highest) is needed: the environment has no table to read it from")
+        known = world.reward_range
+        if world.env is None and known is not None and not bounds[0] <= known[0] <= known[1] <= bounds[1]:
+            raise ValueError(f"the table has rewards in [{known[0]:g}, {known[1]:g}], outside reward_range = {bounds}")
         self._rewards = (float(bounds[0]), float(bounds[1]))
         H, S, A = world.shape
         self._cap, self._floor = np.zeros(H), np.zeros(H)
@@ -281,7 +307,8 @@ class ModelLearner(TabularLearner):
         self._visits = np.zeros(rows, np.int64)
         self._planned = np.full(rows, -1, np.int64)
         self._starts = np.zeros(S, np.int64)
-        self._policy = np.zeros((H, S), np.int64)  # what is played
+        self._policy = np.zeros((H, S), np.int64)  # what is recommended
+        self._played = self._policy  # what is played; learners that recommend something else have a table of their own
         self._history: list[tuple[float, float, float]] = []
 
     @property
@@ -317,7 +344,7 @@ class ModelLearner(TabularLearner):
 
     @abstractmethod
     def _plan(self) -> None:
-        """Write ``self._policy`` from what was seen, and a line of history."""
+        """Write ``self._policy`` and ``self._played`` from what was seen, and a line of history."""
 
     def _done(self) -> bool:
         """Whether the learner has what it was asked for."""
@@ -330,7 +357,7 @@ class ModelLearner(TabularLearner):
             played = self._play_table(left) if self._fitted().env is None else self._play_environment(left)
             self.n_episodes_ += played
             left -= played
-            self._lost(played, self._policy)
+            self._lost(played, self._played)
             self._plan_now()
 
     def _plan_now(self) -> None:
@@ -343,7 +370,7 @@ class ModelLearner(TabularLearner):
         assert world.mdp is not None
         return int(
             kernels.play(  # type: ignore[call-arg]
-                *world.table, world.mdp.terminal, world.mdp.initial, world.shape, world.changing, self._policy, self.stationary,
+                *world.table, world.mdp.terminal, world.mdp.initial, world.shape, world.changing, self._played, self.stationary,
                 *self._seen, self._planned, self._starts, self.replan, n_max, self._generator,
             )
         )  # fmt: skip
@@ -355,7 +382,7 @@ class ModelLearner(TabularLearner):
             state, news = self._reset(world.env), False
             self._starts[state] += 1
             for h in range(H):
-                action = int(self._policy[h, state])
+                action = int(self._played[h, state])
                 observation, reward, terminated, truncated, _ = world.env.step(action)
                 row = state * A + action if self.stationary else (h * S + state) * A + action
                 self._record(row, -1 if terminated else int(observation), float(reward))

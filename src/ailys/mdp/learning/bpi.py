@@ -33,8 +33,13 @@ class BPIUCRL(ModelLearner):
         none it is learned as one more row
     options : those of `ModelLearner`: reward_range, return_range, stationary, replan, horizon, discount, rng
 
+    Raises
+    ------
+    ValueError : a parameter outside its range
+
     Attributes
     ----------
+    policy_ : (H, S) best for the smallest values over the balls
     lower_, upper_ : (S,) certified values of ``policy_`` and bounds of the best ones, at the first stage
     converged_ : whether the gap at the start is at most epsilon
     gap_ : that gap; ``policy_`` is within it of the best, with probability at least 1 - delta, also before the end
@@ -71,7 +76,7 @@ class BPIUCRL(ModelLearner):
         H, S, _ = world.shape
         self._most = self.n_outcomes or max(S, world.widest_row)
         self._upper, self._lower = np.zeros((H + 1, S)), np.zeros((H + 1, S))
-        self._safe = np.zeros((H, S), np.int64)
+        self._played = np.zeros((H, S), np.int64)
         self._law = world.mdp.initial if world.mdp is not None and self.initial is None else None
         if self.initial is not None:
             self._law = np.zeros(S)
@@ -95,7 +100,7 @@ class BPIUCRL(ModelLearner):
             )
         kernels.plan_balls(  # type: ignore[call-arg]
             *self._seen, world.allowed, world.shape, self.stationary, world.discount, self._rewards, self._cap, self._floor,
-            self._most, self._log_rows(), self._upper, self._lower, self._policy, self._safe,
+            self._most, self._log_rows(), self._upper, self._lower, self._played, self._policy,
         )  # fmt: skip
         if self.n_episodes_:
             self._history.append((self.n_episodes_, *self._bounds()))
@@ -134,12 +139,6 @@ class BPIUCRL(ModelLearner):
         """Whether the gap is at most epsilon."""
         self._fitted()
         return self.gap_ <= self.epsilon
-
-    @property
-    def policy_(self) -> np.ndarray:
-        """(H, S) the recommended policy: best for the smallest values over the balls."""
-        self._fitted()
-        return self._safe.copy()
 
     @property
     def lower_(self) -> np.ndarray:

@@ -23,6 +23,10 @@ class QLearning(TabularLearner):
     horizon, discount : of the problem; read from the environment where it has them
     rng : generator or seed
 
+    Raises
+    ------
+    ValueError : a parameter outside its range
+
     Examples
     --------
     >>> from ailys.mdp import TabularMDP

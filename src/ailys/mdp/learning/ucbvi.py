@@ -27,6 +27,10 @@ class UCBVI(ModelLearner):
     c : factor of the bonus; below 1 the learner is greedier and nothing is proved
     options : those of `ModelLearner`: delta, reward_range, return_range, stationary, replan, horizon, discount, rng
 
+    Raises
+    ------
+    ValueError : a parameter outside its range
+
     Examples
     --------
     >>> from ailys.mdp import TabularMDP
@@ -61,12 +65,6 @@ class UCBVI(ModelLearner):
         """The planned value on the known law of the first state, or the largest one."""
         world = self._fitted()
         return float(world.mdp.initial @ self._upper[0] if world.mdp is not None else self._upper[0].max())
-
-    @property
-    def policy_(self) -> np.ndarray:
-        """(H, S) the policy that is greedy for the planned values."""
-        self._fitted()
-        return self._policy.copy()
 
     @property
     def value_(self) -> np.ndarray:
