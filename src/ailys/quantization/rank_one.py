@@ -154,7 +154,8 @@ def quantize_rank_one(
     Raises
     ------
     ValueError
-        For NaN, wrong shapes, unknown formats, integer grids on complex data, a search that would take too long.
+        For NaN, wrong shapes, unknown formats, integer grids on complex data, a search that would take too long, a
+        scale beyond double precision.
 
     Examples
     --------
@@ -271,7 +272,9 @@ def _answer(
     with np.errstate(over="ignore"):
         total = float(np.ldexp(real, power))
     if not np.isfinite(total):
-        raise ValueError("the product of x and y overflows double precision; divide them by a power of ten first")
+        raise ValueError("the product of x and y overflows double precision; divide them by a power of two first")
+    if times_power(np.array([total]), -power)[0] != real:
+        raise ValueError("the product of x and y underflows double precision; multiply them by a power of two first")
     return RankOneQuantization(
         x_hat=x_hat,
         y_hat=y_hat,
