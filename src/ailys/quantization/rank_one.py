@@ -113,7 +113,13 @@ class RankOneQuantization(Answer):
         return self.scale * np.outer(self.x_hat, self.y_hat.conj())
 
     def astype_native(self) -> tuple[Array, Array]:
-        """``x_hat`` and ``y_hat`` in the NumPy or ml_dtypes type of their format, without loss."""
+        """``x_hat`` and ``y_hat`` in the NumPy or ml_dtypes type of their format, without loss.
+
+        Raises
+        ------
+        ValueError
+            The vectors are complex, or their format is none of NumPy's or ml_dtypes'.
+        """
         return native(self.x_hat, self.formats[0]), native(self.y_hat, self.formats[1])
 
     def plot(self, ax: Axes | None = None) -> Axes:
