@@ -20,7 +20,7 @@ def test_the_certificate_shows_error_and_bound():
     levels = [line.get_ydata()[0] for line in ax.lines]
     assert np.isclose(levels[0], answer.relative_error)
     assert np.isclose(levels[1], answer.lower_bound / answer.norm)
-    assert len(plot_overview(answer).axes) == 2
+    assert len(plot_overview(answer).figure.axes) == 2
 
 
 def test_the_front_marks_the_best_chain():

@@ -42,13 +42,15 @@ def test_every_way_gives_the_product_and_its_gradients(chain, way, batch):
     factors, x, bias = _random(chain, batch)
     W = torch.from_numpy(dense_product([f.detach().numpy() for f in factors]))
     with torch.no_grad():
-        y, inner = way.forward(x, bias, factors)
+        traits = ways._traits_of(factors)
+        y, inner = way.forward(traits, x, bias, factors)
         dy = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(1))
-        dx, dw = way.backward(x, factors, inner, dy, True, True)
+        dx, db, dw = way.backward(traits, x, factors, inner, dy, (True, True, True))
     assert torch.allclose(y, x @ W.T + bias, atol=1e-11)
     reference = ways._plain(x, factors, bias)
     expected = torch.autograd.grad(reference, [x, *factors], dy)
     assert torch.allclose(reference, y, atol=1e-11)
+    assert torch.allclose(db, dy.sum(0), atol=1e-11)
     for found, true in zip([dx, *dw], expected, strict=True):
         assert torch.allclose(found, true, atol=1e-10)
 

@@ -13,7 +13,9 @@ LARGE = np.array([1e200, 2e200])
 @pytest.mark.parametrize("x", [[1e308, 1e308], [5e-324, 5e-324], [1, 1e-308, 1e308], [1.5e-310, 3], [0.0, 1e-300]])
 @pytest.mark.parametrize("fmt", [1, 5, "e4m3", "float16", "bfloat16", "e2m1"])
 def test_vectors_of_any_size(x, fmt):
-    answer = quantize_rank_one(x, [1.0, 1e-5], fmt)
+    y = [1.0, 1e-5] if max(x) > 1e-320 else [1e9, 1e4]  # the scale of the answer must be a double
+    answer = quantize_rank_one(x, y, fmt)
+    assert answer.scale > 0
     assert np.isfinite(answer.x_hat).all()
     assert np.isfinite(answer.y_hat).all()
     assert 0 <= answer.error <= answer.error_rtn + 1e-15
@@ -50,6 +52,18 @@ def test_rounding_up_past_the_largest_double_is_held_by_the_scale():
         assert answer.error_rtn == quantize_chain([factors[0] * 2.0**-20], 3, method="rtn").error
     with pytest.raises(ValueError, match="range of double precision"):
         quantize_chain(factors, 3, scale=False)
+
+
+def test_a_scale_is_exact_or_refused():
+    tiny = np.array([5e-324, 2e-323])
+    for options in ({"fmt_x": "e4m3"}, {"fmt_x": "int4", "free_scale": True}):
+        with pytest.raises(ValueError, match="underflows double precision"):
+            quantize_rank_one(tiny, tiny, **options)
+    with pytest.raises(ValueError, match="underflows double precision"):  # a subnormal scale would have lost bits
+        quantize_rank_one([1.3e-320, 7e-318], [1.1e-2, 2.7e-2], "int4", free_scale=True)
+    held = quantize_rank_one(tiny, tiny, 4)  # without a bound the vectors themselves hold their powers of two
+    assert held.scale == 1
+    assert held.error == 0
 
 
 def test_free_scales_may_be_tiny():

@@ -191,7 +191,13 @@ class Chain:
     # -- merging -------------------------------------------------------------------------------
 
     def product(self, i: int = 0, j: int | None = None) -> Pattern:
-        """Pattern of the product of the factors ``i, ..., j - 1`` (0-based; default: all)."""
+        """Pattern of the product of the factors ``i, ..., j - 1`` (0-based; default: all).
+
+        Raises
+        ------
+        ValueError
+            The chain is not chainable, or no factor is selected.
+        """
         key = i, len(self) if j is None else j
         if key not in self._products:
             self._require_chainable("product")
@@ -207,14 +213,26 @@ class Chain:
         return {}
 
     def merge(self, i: int) -> Chain:
-        """Chain in which factors ``i`` and ``i + 1`` (0-based) are replaced by their product."""
+        """Chain in which factors ``i`` and ``i + 1`` (0-based) are replaced by their product.
+
+        Raises
+        ------
+        ValueError
+            The chain is not chainable, or there is no such pair.
+        """
         self._require_chainable("merge")
         if not 0 <= i < len(self) - 1:
             raise ValueError(f"merge(i) needs 0 <= i < {len(self) - 1}; got {i}")
         return Chain([*self.patterns[:i], self.patterns[i] * self.patterns[i + 1], *self.patterns[i + 2 :]])
 
     def first_redundant(self) -> int | None:
-        """Position of the first pair that can be merged at no loss, or None."""
+        """Position of the first pair that can be merged at no loss, or None.
+
+        Raises
+        ------
+        ValueError
+            The chain is not chainable.
+        """
         for i, r in enumerate(self.ranks):
             if r >= min(self.patterns[i].b, self.patterns[i + 1].c):
                 return i
@@ -224,6 +242,11 @@ class Chain:
         """Smallest equivalent chain, and which factors each of its factors stands for.
 
         The same set of matrices with never more parameters (Le et al. 2025, Alg. 4.1).
+
+        Raises
+        ------
+        ValueError
+            Neither the chain nor that of the transposed matrices is chainable.
 
         Examples
         --------
@@ -247,7 +270,13 @@ class Chain:
     # -- a look at it --------------------------------------------------------------------------
 
     def support(self, l: int) -> scipy.sparse.csr_array:
-        """Support of factor ``l`` (0-based) as a sparse matrix of ones."""
+        """Support of factor ``l`` (0-based) as a sparse matrix of ones.
+
+        Raises
+        ------
+        IndexError
+            There is no such factor.
+        """
         import scipy.sparse
 
         a, b, c, d = self.patterns[l]
@@ -264,7 +293,13 @@ class Chain:
 
     @classmethod
     def dyadic(cls, n: int) -> Chain:
-        """Square dyadic butterfly of size ``n = 2^L``: ``L`` factors with two entries a row."""
+        """Square dyadic butterfly of size ``n = 2^L``: ``L`` factors with two entries a row.
+
+        Raises
+        ------
+        ValueError
+            ``n`` is not a power of two.
+        """
         n = _size(n, "n")
         if n & (n - 1):
             raise ValueError(f"the dyadic chain needs a power of two; got {n} (the next one is {1 << n.bit_length()})")
@@ -272,7 +307,20 @@ class Chain:
 
     @classmethod
     def radix(cls, n: int, radices: Sequence[int]) -> Chain:
-        """Square butterfly of size ``n``, the product of the ``radices``."""
+        """Square butterfly of size ``n``, the product of the ``radices``.
+
+        Parameters
+        ----------
+        n : int
+            rows and columns
+        radices : sequence of int
+            numbers whose product is ``n``, one for each factor
+
+        Raises
+        ------
+        ValueError
+            The product is not ``n``.
+        """
         if math.prod(radices) != n:
             raise ValueError(f"radices must multiply to n = {n}; {list(radices)} gives {math.prod(radices)}")
         return cls.from_splits(radices, radices)
@@ -294,6 +342,11 @@ class Chain:
             The default is the most balanced split.
         rank : rank of the blocks.
 
+        Raises
+        ------
+        ValueError
+            Splits that do not multiply to the sizes, or a rank below 1.
+
         Examples
         --------
         >>> print(Chain.monarch((256, 64)))
@@ -304,13 +357,30 @@ class Chain:
 
     @classmethod
     def low_rank(cls, shape: tuple[int, int], rank: int) -> Chain:
-        """Matrices of rank at most ``rank``: ``(1, M, R, 1)(1, R, N, 1)``."""
+        """Matrices of rank at most ``rank``: ``(1, M, R, 1)(1, R, N, 1)``.
+
+        Parameters
+        ----------
+        shape : (M, N)
+        rank : int, at least 1
+
+        Raises
+        ------
+        ValueError
+            Sizes or a rank below 1.
+        """
         m, n = shape
         return cls.from_splits((m, 1), (1, n), rank)
 
     @classmethod
     def dense(cls, shape: tuple[int, int]) -> Chain:
-        """All matrices of the shape: one full factor."""
+        """All matrices of the shape: one full factor.
+
+        Raises
+        ------
+        ValueError
+            Sizes below 1.
+        """
         return cls([(1, shape[0], shape[1], 1)])
 
     @classmethod
@@ -320,6 +390,18 @@ class Chain:
         Every chainable chain with ``a_1 = d_L = 1`` is of this form:
         ``pi_l = (p_1...p_{l-1}, q_l r_{l-1}, p_l r_l, q_{l+1}...q_L)`` with ``r_0 = r_L = 1``
         (Lin et al. 2021, *Deformable butterfly*, with ranks).
+
+        Parameters
+        ----------
+        rows, cols : sequences of L ints
+            the splits, from the first factor to the last
+        ranks : int, or sequence of L - 1 ints
+            ranks of the blocks at the splits; one number serves all
+
+        Raises
+        ------
+        ValueError
+            Lengths that do not fit, or numbers below 1.
         """
         depth = len(rows)
         if len(cols) != depth or depth == 0:
@@ -338,6 +420,17 @@ class Chain:
 
         ``dyadic``, ``monarch``, ``monarch:r=2,p=8,q=16``, ``lowrank:r=5``, ``radix:4,4,2``,
         ``dense``, or patterns written out: ``[(1,2,2,4),(2,2,2,2),(4,2,2,1)]``.
+
+        Parameters
+        ----------
+        text : str
+        shape : (M, N)
+            of the matrices
+
+        Raises
+        ------
+        ValueError
+            A text that is none of these, or a chain that does not exist for the shape.
 
         Examples
         --------

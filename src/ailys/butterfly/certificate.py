@@ -53,6 +53,11 @@ def distance_lower_bound(A: np.ndarray, chain: Chain) -> float:
 
     Parameters and errors are those of `split_errors`.
 
+    Raises
+    ------
+    ValueError
+        A matrix with NaN, of another shape than the chain's, or a chain that is not chainable.
+
     Examples
     --------
     >>> import numpy as np

@@ -158,14 +158,13 @@ def show_file(
     as_json: Json = False,
 ) -> None:
     """Print what a factorization file holds."""
-    from ..core.figures import figure_target, save_figure
+    from ..core.figures import draw_figure, figure_target
     from . import ButterflyFactorization
     from .plots import plot_overview
 
     target = figure_target(plot, overwrite=force)
     fact = ButterflyFactorization.load(factorization)
-    if target is not None:
-        save_figure(plot_overview(fact), target)
+    draw_figure(target, lambda: plot_overview(fact))
     show(fact, as_json, **where(drawn=target))
 
 

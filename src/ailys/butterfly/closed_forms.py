@@ -12,6 +12,11 @@ __all__ = ["bit_reversal", "dft_factors", "hadamard_factors"]
 def bit_reversal(n: int) -> np.ndarray:
     """The permutation that reverses the binary digits of ``0..n-1`` (n a power of two).
 
+    Raises
+    ------
+    ValueError
+        ``n`` is not a power of two.
+
     Examples
     --------
     >>> bit_reversal(8)
@@ -29,6 +34,11 @@ def bit_reversal(n: int) -> np.ndarray:
 def hadamard_factors(n: int) -> tuple[np.ndarray, ...]:
     """Factors of the Hadamard matrix of order ``n = 2^L`` (entries +1 and -1) on the dyadic chain.
 
+    Raises
+    ------
+    ValueError
+        ``n`` is not a power of two.
+
     Examples
     --------
     >>> len(hadamard_factors(8)), hadamard_factors(8)[0].shape
@@ -45,6 +55,11 @@ def dft_factors(n: int) -> tuple[np.ndarray, ...]:
 
     With ``F[j, k] = exp(-2 i pi j k / n)`` the product of the factors is ``F[:, bit_reversal(n)]``: the
     decimation-in-time fast Fourier transform (Cooley and Tukey 1965) written as matrices.
+
+    Raises
+    ------
+    ValueError
+        ``n`` is not a power of two.
 
     Examples
     --------

@@ -254,7 +254,13 @@ class ButterflyFactorization(Answer):
         return np.ascontiguousarray(dense[: self.shape[0], : self.shape[1]])
 
     def operator(self, plan: str = "auto") -> ButterflyOperator:
-        """Fast products with the approximation, as a SciPy ``LinearOperator``."""
+        """Fast products with the approximation, as a SciPy ``LinearOperator``.
+
+        Raises
+        ------
+        ValueError
+            An unknown plan, or "fused" for a chain whose blocks are not 2 x 2.
+        """
         from .operator import ButterflyOperator
 
         return ButterflyOperator(self.factors, self.chain, perm=self.perm, shape=self.shape, plan=plan)
@@ -263,6 +269,17 @@ class ButterflyFactorization(Answer):
         """Alternating optimisation: each sweep solves for every pair of neighbours; the error never grows.
 
         ``A`` is the matrix that was factorized. Returns a new answer.
+
+        Parameters
+        ----------
+        A : (M, N) array
+            the matrix that was factorized
+        sweeps : int
+
+        Raises
+        ------
+        ValueError
+            Another matrix, a negative number of sweeps, or a weighted answer read from a file, which holds no weights.
         """
         from .refine import refine_answer
 
@@ -271,14 +288,28 @@ class ButterflyFactorization(Answer):
     # -- in and out ------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> Path:
-        """Write factors, chain, permutation and certificate to a safetensors file."""
+        """Write factors, chain, permutation and certificate to a safetensors file.
+
+        Raises
+        ------
+        OSError
+            The path cannot be written; a file that is there stays as it was.
+        """
         from .storage import save
 
         return save(self, Path(path))
 
     @staticmethod
     def load(path: str | Path) -> ButterflyFactorization:
-        """Read a file written by `save`."""
+        """Read a file written by `save`.
+
+        Raises
+        ------
+        ValueError
+            The file is not a butterfly factorization, or damaged.
+        OSError
+            The file cannot be read.
+        """
         from .storage import load
 
         return load(Path(path))

@@ -41,6 +41,11 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
         the fastest.
     layout : "last" (SciPy's: columns are vectors) or "first" (rows are vectors; see `apply`).
 
+    Raises
+    ------
+    ValueError
+        Factors that do not fit the chain, an unknown plan or layout, a permutation that is none.
+
     Examples
     --------
     >>> import numpy as np
@@ -99,7 +104,13 @@ class ButterflyOperator(LinearOperator):  # type: ignore[misc]
         return state
 
     def apply(self, x: Array) -> Array:
-        """Product with vectors in the operator's layout: (N, batch) -> (M, batch), or (batch, N) -> (batch, M)."""
+        """Product with vectors in the operator's layout: (N, batch) -> (M, batch), or (batch, N) -> (batch, M).
+
+        Raises
+        ------
+        ValueError
+            Vectors of another length, or no numbers.
+        """
         x = np.asarray(x)
         if x.ndim == 0 or (self.layout == "last" and x.ndim > 2):
             raise ValueError(

@@ -11,7 +11,6 @@ from .architecture import Chain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from .factorization import ButterflyFactorization
     from .search import ParetoResult
@@ -92,16 +91,13 @@ def plot_pareto(result: ParetoResult, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_overview(answer: ButterflyFactorization) -> Figure:
+def plot_overview(answer: ButterflyFactorization) -> Axes:
     """Supports above, certificate below."""
     from matplotlib.figure import Figure
 
-    from ..core.figures import style
-
-    with style():
-        figure = Figure(figsize=(8, 6), layout="constrained")
-        above, below = figure.subplots(2, 1, height_ratios=(1, 1.3))
-        plot_chain(answer.chain, above)
-        plot_certificate(answer, below)
-        figure.suptitle(f"{answer.shape[0]} x {answer.shape[1]}, {answer.n_params} parameters")
-    return figure
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(1, 1.3))
+    plot_chain(answer.chain, above)
+    plot_certificate(answer, below)
+    figure.suptitle(f"{answer.shape[0]} x {answer.shape[1]}, {answer.n_params} parameters")
+    return below

@@ -37,6 +37,11 @@ def ks_matmul(x: Any, factor: Any, pattern: tuple[int, int, int, int] | None = N
     -------
     (abd,), (abd, batch) or (..., abd); a tensor (with gradients) if ``x`` or ``factor`` is one.
 
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or an unknown layout.
+
     Examples
     --------
     >>> import numpy as np

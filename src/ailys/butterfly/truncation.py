@@ -48,6 +48,11 @@ def two_factor(
     x1, x2 : 4-D arrays of the factors
     squared_error : the squared Frobenius norm of the residual
 
+    Raises
+    ------
+    ValueError
+        Another shape, NaN, entries whose squares overflow, patterns that are not chainable, or an unknown side.
+
     Examples
     --------
     >>> import numpy as np

@@ -3,9 +3,9 @@
 Four ways to the same numbers:
 
 - *rows*: a compiled loop for a handful of vectors, where the cost is to read the factors once;
-- *tiles*: a compiled loop for small blocks, too small for the matrix library: the whole chain on a few vectors
+- *tiles*: a compiled loop for blocks that are small for the matrix library: the whole chain on some vectors
   while they are in cache. The gradient runs the chain again, so that only the input is kept;
-- *stages*: batched matrix products. The first one reads the input as it lies, batch first, and leaves its result
+- *stages*: batched matrix products, for larger blocks. The first one reads the input as it lies, batch first, and leaves its result
   batch last, so that every later factor multiplies strided views; a single transposition, joined with the addition of the
   bias, gives the output. Input and intermediate results are kept for the gradient, nothing else.
 - *plain*: differentiable operations only, for everything that is not a plain tensor of single or double precision on
@@ -21,23 +21,30 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.optional import require
-from ._chain_kernels import rows_backward, rows_forward, tiles_backward, tiles_forward
+from ._row_kernels import rows_backward, rows_forward
+from ._tile_kernels import tiles_backward, tiles_forward
 
 torch = require("torch", extra="networks", purpose="butterfly layers")
 forward_ad = torch.autograd.forward_ad
 
 __all__ = ["ChainLinearFunction", "chain_linear"]
 
-# where the compiled loops beat calls of the matrix library, in vectors (measured for orders 512 to 2048)
-_FEW, _MORE, _SOME = 8, 16, 32
-_SHARE = 200_000  # multiply-adds that make another thread worth its start
-_ORDINARY = (torch.Tensor, torch.nn.Parameter)
-_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+# where the compiled loops beat calls of the matrix library, in vectors and in weights (measured for orders 512 to 8192)
+_FEW, _MORE, _SOME, _LIGHT = 8, 16, 32, 2**18
+_SHARE = 1_000_000  # multiply-adds that make another thread worth its start
+_ORDINARY = {torch.Tensor, torch.nn.Parameter}
+_LIKE = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
+_Wanted = tuple[bool, bool, bool]  # the gradients of x, of the bias, of any factor
+_Gradients = tuple[Any, Any, Sequence[Any]]
+# asked of each tensor in turn, so in the cheapest way there is
+_nature, _learns = attrgetter("shape", "dtype", "is_cpu", "__class__"), attrgetter("requires_grad")
+_is_negated, _is_in_order, _address = torch.Tensor.is_neg, torch.Tensor.is_contiguous, torch.Tensor.data_ptr
 
 
 def chain_linear(x: Any, factors: Sequence[Any], bias: Any = None) -> Any:
@@ -64,6 +71,8 @@ def chain_linear(x: Any, factors: Sequence[Any], bias: Any = None) -> Any:
     >>> chain_linear(torch.arange(4.0), [torch.ones(2, 1, 2, 1)], torch.ones(2)).tolist()
     [2.0, 6.0]
     """
+    if torch.compiler.is_compiling():
+        return _plain(x, factors, bias)
     traits = _traits_of(factors)
     if traits.fault or x.ndim == 0 or x.shape[-1] != traits.cols or (bias is not None and bias.shape != (traits.rows,)):
         raise ValueError(
@@ -71,61 +80,63 @@ def chain_linear(x: Any, factors: Sequence[Any], bias: Any = None) -> Any:
             or f"the factors take {traits.cols} features and give {traits.rows}; got an input of shape {tuple(x.shape)}"
             + ("" if bias is None else f" and a bias of shape {tuple(bias.shape)}")
         )
-    if not _takes_fast_path(x, factors, bias):
+    if not _takes_fast_path(traits, x, factors, bias):
         return _plain(x, factors, bias)
     flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    if torch.is_grad_enabled() and (x.requires_grad or any(f.requires_grad for f in factors) or _learns(bias)):
-        y = ChainLinearFunction.apply(flat, bias, *factors)
+    if torch.is_grad_enabled() and (
+        x.requires_grad or any(map(_learns, factors)) or (bias is not None and bias.requires_grad)
+    ):
+        y = _applied(traits, flat, bias, *factors)
     else:
-        y = _way(len(flat), traits).forward(flat, bias, factors)[0]
+        y = _way(len(flat), traits).forward(traits, flat, bias, factors)[0]
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[-1])
 
 
-def _learns(bias: Any) -> bool:
-    return bias is not None and bias.requires_grad
-
-
-def _takes_fast_path(x: Any, factors: Sequence[Any], bias: Any) -> bool:
+def _takes_fast_path(traits: _Traits, x: Any, factors: Sequence[Any], bias: Any) -> bool:
     """Whether all tensors are ordinary ones that the compiled loop and strided products can read."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+    if torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
         return False
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return False
-    kind = x.dtype
-    if kind not in _NUMPY or type(x) not in _ORDINARY:
+    if traits.dtype is None or any(map(_is_negated, factors)):
         return False
-    others = factors if bias is None else (*factors, bias)
-    return x.is_cpu and all(t.dtype == kind and t.is_cpu and type(t) in _ORDINARY for t in others)
+    for other in (x,) if bias is None else (x, bias):
+        if other.dtype != traits.dtype or type(other) not in _ORDINARY or not other.is_cpu or other.is_neg():
+            return False
+    return True
 
 
 class ChainLinearFunction(torch.autograd.Function):  # type: ignore[misc, name-defined]
-    """`chain_linear` of a matrix ``x`` (batch, N): ``apply(x, bias, *factors)``.
+    """`chain_linear` of a matrix ``x`` (batch, N): ``apply(traits, x, bias, *factors)``.
 
     Gradients of a chain: with ``v_l`` the input of factor ``l`` and ``g_l`` the gradient of its output,
     ``dx_l[i, j, k, l] = sum g_l[i, j, l] v_l[i, k, l]`` over the batch, and ``g_{l+1} = X_l^T g_l``.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Any, bias: Any, *factors: Any) -> Any:
-        ctx.way = _way(len(x), _traits_of(factors))
-        y, ctx.inner = ctx.way.forward(x, bias, factors)
+    def forward(ctx: Any, traits: _Traits, x: Any, bias: Any, *factors: Any) -> Any:
+        ctx.traits, ctx.way = traits, _way(len(x), traits)
+        y, ctx.inner = ctx.way.forward(traits, x, bias, factors)
         ctx.save_for_backward(x, *factors)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> tuple[Any, ...]:
         x, *factors = ctx.saved_tensors
-        wants_x, wants_bias, *wants = ctx.needs_input_grad
-        d_bias = dy.sum(0) if wants_bias else None
+        _, wants_x, wants_bias, *wants = ctx.needs_input_grad
         if torch.is_grad_enabled():  # a second derivative is wanted: everything in differentiable operations
             inputs = [t for t, wanted in zip((x, *factors), (wants_x, *wants), strict=True) if wanted]
             found = iter(torch.autograd.grad(_plain(x, factors, None), inputs, dy, create_graph=True) if inputs else ())
             d_x, *d_factors = (next(found) if wanted else None for wanted in (wants_x, *wants))
-            return d_x, d_bias, *d_factors
+            return None, d_x, dy.sum(0) if wants_bias else None, *d_factors
         if not (wants_x or any(wants)):
-            return None, d_bias, *([None] * len(factors))
-        d_x, d_factors = ctx.way.backward(x, factors, ctx.inner, dy, wants_x, any(wants))
-        return d_x, d_bias, *d_factors
+            return None, None, dy.sum(0) if wants_bias else None, *([None] * len(factors))
+        wanted = wants_x, wants_bias, any(wants)
+        d_x, d_bias, d_factors = ctx.way.backward(ctx.traits, x, factors, ctx.inner, dy, wanted)
+        return None, d_x, d_bias, *d_factors
+
+
+_applied = super(torch.autograd.Function, ChainLinearFunction).apply  # nothing that `torch.func` wraps comes here
 
 
 class _Traits(NamedTuple):
@@ -138,17 +149,20 @@ class _Traits(NamedTuple):
     many_blocks: bool
     n_params: int
     inner: int  # numbers between the factors, for one vector
+    shapes: Any  # (L, 6) array: a, b, c, d, rows, columns
+    dtype: Any  # of the factors, if compiled loops can read them
 
 
 @lru_cache(maxsize=4096)
-def _traits(shapes: tuple[Any, ...]) -> _Traits:
+def _traits(natures: tuple[Any, ...]) -> _Traits:
+    shapes, nothing = [shape for shape, *_ in natures], (0, 0, False, False, 0, 0, None, None)
     sizes = [(0, 0) if len(s) != 4 else (s[0] * s[1] * s[3], s[0] * s[2] * s[3]) for s in shapes]
     if not sizes or any(not rows * cols for rows, cols in sizes):
-        return _Traits("factors must be tensors of shape (a, b, c, d) with positive sizes", 0, 0, False, False, 0, 0)
+        return _Traits("factors must be tensors of shape (a, b, c, d) with positive sizes", *nothing)
     for i, ((_, cols), (rows, _)) in enumerate(itertools.pairwise(sizes), start=1):
         if cols != rows:
             fault = f"factors {i} and {i + 1} do not fit: {cols} columns, {rows} rows"
-            return _Traits(fault, 0, 0, False, False, 0, 0)
+            return _Traits(fault, *nothing)
     return _Traits(
         fault="",
         rows=sizes[0][0],
@@ -157,11 +171,20 @@ def _traits(shapes: tuple[Any, ...]) -> _Traits:
         many_blocks=min(a * d for a, _, _, d in shapes) >= 8,
         n_params=sum(a * b * c * d for a, b, c, d in shapes),
         inner=sum(a * b * d for a, b, _, d in shapes[1:]),
+        shapes=np.array([(*s, *size) for s, size in zip(shapes, sizes, strict=True)], np.int64),
+        dtype=_readable(natures),
     )
 
 
 def _traits_of(factors: Sequence[Any]) -> _Traits:
-    return _traits(tuple([f.shape for f in factors]))
+    return _traits(tuple(map(_nature, factors)))
+
+
+def _readable(natures: Sequence[Any]) -> Any:
+    """The type of the numbers, if compiled loops can read all the factors."""
+    dtypes = {dtype for _, dtype, _, _ in natures}
+    ordinary = all(on_cpu and kind in _ORDINARY for _, _, on_cpu, kind in natures)
+    return dtypes.pop() if ordinary and len(dtypes) == 1 and dtypes <= set(_LIKE) else None
 
 
 def _way(vectors: int, traits: _Traits) -> Any:
@@ -171,7 +194,7 @@ def _way(vectors: int, traits: _Traits) -> Any:
     if vectors <= _FEW:
         return _Rows
     if traits.many_blocks:
-        return _Tiles if vectors <= _SOME else _Stages
+        return _Tiles if vectors <= _SOME or traits.n_params <= _LIGHT else _Stages
     return _Rows if vectors <= _MORE else _Stages
 
 
@@ -182,65 +205,81 @@ class _Rows:
     """A handful of vectors, one after another."""
 
     @staticmethod
-    def forward(x: Any, bias: Any, factors: Sequence[Any]) -> tuple[Any, Any]:
-        a, b, _, d = factors[0].shape
-        kind = _NUMPY[x.dtype]
-        y = np.empty((len(x), a * b * d), kind)
-        inner = np.empty((len(x), _traits_of(factors).inner), kind)
-        rows_forward(_arrays(factors), _array(x), _bias(bias, kind), y, inner)
-        return torch.from_numpy(y), inner
+    def forward(traits: _Traits, x: Any, bias: Any, factors: Sequence[Any]) -> tuple[Any, Any]:
+        x, *factors = _in_order([x, *factors])
+        y, inner = x.new_empty(len(x), traits.rows), x.new_empty(len(x), traits.inner)
+        bias = None if bias is None else bias.contiguous()
+        rows_forward(
+            _LIKE[x.dtype],
+            len(x),
+            x.data_ptr(),
+            _place(bias),
+            y.data_ptr(),
+            inner.data_ptr(),
+            _places(factors),
+            traits.shapes,
+        )
+        return y, inner
 
     @staticmethod
-    def backward(
-        x: Any, factors: Sequence[Any], inner: Any, dy: Any, wants_x: bool, wants: bool
-    ) -> tuple[Any, list[Any]]:
-        kind = _NUMPY[x.dtype]
-        new = np.empty if len(x) else np.zeros  # without a vector nothing is written
-        d_x = new(x.shape if wants_x else (0, 1), kind)
-        d_factors = tuple([new(f.shape if wants else (1, 1, 1, 1), kind) for f in factors])
-        rows_backward(_arrays(factors), _array(x), inner, _array(dy), d_x, d_factors, wants)
-        return _tensors(d_x, d_factors, wants_x, wants)
+    def backward(traits: _Traits, x: Any, factors: Sequence[Any], inner: Any, dy: Any, wanted: _Wanted) -> _Gradients:
+        wants_x, wants_bias, _ = wanted
+        x, dy, *factors = _in_order([x, dy.resolve_neg(), *factors])
+        d_x, d_bias = torch.empty_like(x) if wants_x else None, x.new_empty(traits.rows) if wants_bias else None
+        d_factors = [*map(torch.empty_like, factors)]
+        pointers = inner.data_ptr(), dy.data_ptr(), _place(d_x), _place(d_bias), _places(factors), _places(d_factors)
+        rows_backward(_LIKE[x.dtype], len(x), x.data_ptr(), *pointers, traits.shapes)
+        return d_x, d_bias, d_factors
 
 
 class _Tiles:
     """Many vectors through small blocks, on all threads that PyTorch may use."""
 
     @staticmethod
-    def forward(x: Any, bias: Any, factors: Sequence[Any]) -> tuple[Any, Any]:
-        a, b, _, d = factors[0].shape
-        kind = _NUMPY[x.dtype]
-        y = np.empty((len(x), a * b * d), kind)
-        arrays, vectors, add = _arrays(factors), _array(x), _bias(bias, kind)
-        _in_parts(len(x), factors, lambda part: tiles_forward(arrays, vectors[part], add, y[part]))
-        return torch.from_numpy(y), None
+    def forward(traits: _Traits, x: Any, bias: Any, factors: Sequence[Any]) -> tuple[Any, Any]:
+        x, *factors = _in_order([x, *factors])
+        y, bias = x.new_empty(len(x), traits.rows), None if bias is None else bias.contiguous()
+        like, shift, places = _LIKE[x.dtype], _place(bias), _places(factors)
+
+        def work(start: int, stop: int) -> None:
+            tiles_forward(like, stop - start, _place(x, start), shift, _place(y, start), places, traits.shapes)
+
+        _in_parts(len(x), traits, work)
+        return y, None
 
     @staticmethod
-    def backward(
-        x: Any, factors: Sequence[Any], inner: Any, dy: Any, wants_x: bool, wants: bool
-    ) -> tuple[Any, list[Any]]:
-        kind = _NUMPY[x.dtype]
-        d_x = np.empty(x.shape if wants_x else (0, x.shape[1]), kind)
-        arrays, vectors, above = _arrays(factors), _array(x), _array(dy)
+    def backward(traits: _Traits, x: Any, factors: Sequence[Any], inner: Any, dy: Any, wanted: _Wanted) -> _Gradients:
+        wants_x, wants_bias, wants = wanted
+        x, dy, *factors = _in_order([x, dy.resolve_neg(), *factors])
+        d_x: Any = torch.empty_like(x) if wants_x else None
+        like, places = _LIKE[x.dtype], _places(factors)
 
-        def pull(part: slice) -> tuple[Any, ...]:
-            sums = tuple([np.zeros(f.shape, kind) for f in factors])
-            tiles_backward(arrays, vectors[part], above[part], d_x[part] if wants_x else d_x, sums)
-            return sums
+        def pull(start: int, stop: int) -> tuple[Any, Sequence[Any]]:
+            d_bias = x.new_empty(traits.rows) if wants_bias else None
+            d_factors = [*map(torch.empty_like, factors)] if wants else []
+            targets = _places(d_factors) if wants else np.zeros(len(factors), np.int64)
+            pointers = _place(x, start), _place(dy, start), _place(d_x, start), _place(d_bias), places, targets
+            tiles_backward(like, stop - start, *pointers, traits.shapes)
+            return d_bias, d_factors if wants else [None] * len(factors)
 
-        first, *others = _in_parts(len(x), factors, pull)
-        for sums in others:
-            for total, more in zip(first, sums, strict=True):
-                total += more
-        return _tensors(d_x, first, wants_x, wants)
+        (d_bias, d_factors), *others = _in_parts(len(x), traits, pull)
+        for more_bias, more in others:
+            if wants_bias:
+                d_bias += more_bias
+            if wants:
+                torch._foreach_add_(d_factors, more)
+        return d_x, d_bias, d_factors
 
 
-def _in_parts(vectors: int, factors: Sequence[Any], work: Callable[[slice], Any]) -> list[Any]:
-    """The work on slices of the batch, one for each thread that is worth it."""
-    parts = min(torch.get_num_threads(), vectors * _traits_of(factors).n_params // _SHARE) or 1
+def _in_parts(vectors: int, traits: _Traits, work: Callable[[int, int], Any]) -> list[Any]:
+    """The work on parts of the batch, from a first vector up to another, one for each thread that is worth it."""
+    parts = min(torch.get_num_threads(), vectors * traits.n_params // _SHARE) or 1
     if parts == 1:
-        return [work(slice(0, vectors))]
+        return [work(0, vectors)]
     bounds = [vectors * p // parts for p in range(parts + 1)]
-    return list(_pool().map(work, [slice(*pair) for pair in itertools.pairwise(bounds)]))
+    first, *others = itertools.pairwise(bounds)
+    waiting = [_pool().submit(work, *part) for part in others]
+    return [work(*first), *[future.result() for future in waiting]]
 
 
 @cache
@@ -248,22 +287,21 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="ailys")
 
 
-def _array(tensor: Any) -> Any:
-    """The numbers of a tensor as an array in C order, without a copy where that is what it is."""
-    return (tensor if tensor.is_contiguous() else tensor.contiguous()).numpy(force=True)
+def _in_order(tensors: list[Any]) -> list[Any]:
+    """Tensors whose numbers lie in memory as the kernels read them; a copy where they did not."""
+    return tensors if all(map(_is_in_order, tensors)) else [t.contiguous() for t in tensors]
 
 
-def _arrays(tensors: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple([_array(t) for t in tensors])
+def _place(tensor: Any, row: int = 0) -> int:
+    """The address of a tensor, or of one of its rows; 0 if there is none."""
+    if tensor is None:
+        return 0
+    place = tensor.data_ptr()
+    return place + row * tensor.shape[1] * tensor.element_size() if row else place  # type: ignore[no-any-return]
 
 
-def _bias(bias: Any, kind: Any) -> Any:
-    return np.empty(0, kind) if bias is None else _array(bias)
-
-
-def _tensors(d_x: Any, d_factors: Sequence[Any], wants_x: bool, wants: bool) -> tuple[Any, list[Any]]:
-    gradients = [torch.from_numpy(g) for g in d_factors] if wants else [None] * len(d_factors)
-    return torch.from_numpy(d_x) if wants_x else None, gradients
+def _places(tensors: Sequence[Any]) -> Any:
+    return np.array([*map(_address, tensors)], np.int64)
 
 
 # -- batched matrix products ---------------------------------------------------------------------
@@ -276,7 +314,7 @@ class _Stages:
     """Larger blocks: the matrix library, factor by factor."""
 
     @staticmethod
-    def forward(x: Any, bias: Any, factors: Sequence[Any]) -> tuple[Any, Any]:
+    def forward(traits: _Traits, x: Any, bias: Any, factors: Sequence[Any]) -> tuple[Any, Any]:
         v, inner = x.t(), []
         for position in range(len(factors) - 1, -1, -1):
             v = _stage(factors[position], v)
@@ -290,9 +328,9 @@ class _Stages:
         return y, inner
 
     @staticmethod
-    def backward(
-        x: Any, factors: Sequence[Any], inner: Any, dy: Any, wants_x: bool, wants: bool
-    ) -> tuple[Any, list[Any]]:
+    def backward(traits: _Traits, x: Any, factors: Sequence[Any], inner: Any, dy: Any, wanted: _Wanted) -> _Gradients:
+        wants_x, wants_bias, wants = wanted
+        d_bias = dy.sum(0) if wants_bias else None
         g, last = dy.t().contiguous(), len(factors) - 1
         d_factors: list[Any] = []
         for position, (factor, v) in enumerate(zip(factors, [*reversed(inner), x.t()], strict=True)):
@@ -300,14 +338,14 @@ class _Stages:
             if position < last:
                 g = _stage(factor.transpose(1, 2), g)
         if not wants_x:
-            return None, d_factors
+            return None, d_bias, d_factors
         a, b, c, d = factors[last].shape
         if d > 1:
-            return _stage(factors[last].transpose(1, 2), g).t().contiguous(), d_factors
+            return _stage(factors[last].transpose(1, 2), g).t().contiguous(), d_bias, d_factors
         d_x = torch.empty_like(x, memory_format=torch.contiguous_format)  # written batch first
         blocks, table = factors[last].reshape(a, b, c), g.view(a, b, len(x))
         torch.bmm(table.transpose(1, 2), blocks, out=d_x.view(len(x), a, c).transpose(0, 1))
-        return d_x, d_factors
+        return d_x, d_bias, d_factors
 
 
 def _stage(factor: Any, v: Any) -> Any:

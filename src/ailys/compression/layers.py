@@ -155,9 +155,9 @@ class _Butterfly(torch.nn.Module):  # type: ignore[misc, name-defined]
             raise ValueError(f"the layer takes {cols} features; got an input of shape {tuple(x.shape)}")
         if inner[1] != cols:
             x = torch.nn.functional.pad(x, (0, inner[1] - cols))
-        if self.perm is not None:
+        if self._buffers["perm"] is not None:
             x = x.index_select(-1, self.perm)
-        factors = list(self.factors._parameters.values())  # a list of parameters looks each one up by name
+        factors = list(self._modules["factors"]._parameters.values())  # without a search by name for each of them
         if len(factors) != len(self.chain):
             factors = list(self.factors)
         if inner[0] == rows:
@@ -178,6 +178,11 @@ class ButterflyLinear(_Butterfly):
     chain : `Chain`, its text ("monarch:r=2", "dyadic", ...), patterns, or None
     budget : for ``chain=None``: largest number of weights, a fraction of the dense layer's or an int. Default: the
         Monarch chain of rank one.
+
+    Raises
+    ------
+    ValueError
+        Sizes below 1, a chain that is too small, a budget that no chain fits, or both a chain and a budget.
 
     Attributes
     ----------
@@ -221,6 +226,18 @@ class ButterflyLinear(_Butterfly):
         ``butterfly_options`` go to `ailys.butterfly.butterfly` (``col_weight``, ``perm``, ``refine``, ``pad``, ...). The bias is
         kept; the scale of the factors is balanced for further training. The answer with its certificate is
         kept as ``.factorization``.
+
+        Parameters
+        ----------
+        linear : torch.nn.Linear
+        chain : as for `ButterflyLinear`
+        butterfly_options
+            for `ailys.butterfly.butterfly`: ``col_weight``, ``perm``, ``refine``, ``pad``, ...
+
+        Raises
+        ------
+        ValueError
+            A chain that is too small, a weight with NaN, or options that `ailys.butterfly.butterfly` refuses.
         """
         return cls.like(linear, chain)._filled(linear, linear.weight, butterfly_options)  # type: ignore[no-any-return]
 
@@ -246,7 +263,13 @@ class ButterflyLinear(_Butterfly):
         return linear.train(self.training)
 
     def forward(self, input: Any) -> Any:  # named as in torch.nn.Linear
-        """(..., in_features) -> (..., out_features)."""
+        """(..., in_features) -> (..., out_features).
+
+        Raises
+        ------
+        ValueError
+            The last axis does not hold ``in_features`` numbers.
+        """
         return self._product(input, self.bias)
 
     def extra_repr(self) -> str:
@@ -264,6 +287,11 @@ class ButterflyConv2d(_Butterfly):
     ----------
     in_channels, out_channels, kernel_size, stride, padding, dilation, bias, padding_mode : as for `torch.nn.Conv2d`
     chain, budget : as for `ButterflyLinear`, for the matrix of shape (out_channels, in_channels * kh * kw)
+
+    Raises
+    ------
+    ValueError
+        More than one group, a chain that is too small, a budget that no chain fits, or both a chain and a budget.
 
     Notes
     -----
@@ -311,12 +339,31 @@ class ButterflyConv2d(_Butterfly):
 
     @classmethod
     def from_conv(cls, conv: Any, chain: Chain | str | None = None, **butterfly_options: Any) -> ButterflyConv2d:
-        """The layer whose matrix approximates that of a `torch.nn.Conv2d`; see `ButterflyLinear.from_linear`."""
+        """The layer whose matrix approximates that of a `torch.nn.Conv2d`; see `ButterflyLinear.from_linear`.
+
+        Parameters
+        ----------
+        conv : torch.nn.Conv2d
+            of one group
+        chain, butterfly_options
+            as in `ButterflyLinear.from_linear`
+
+        Raises
+        ------
+        ValueError
+            More than one group, or a chain that is too small.
+        """
         return cls.like(conv, chain)._filled(conv, conv.weight.flatten(1), butterfly_options)  # type: ignore[no-any-return]
 
     @classmethod
     def like(cls, conv: Any, chain: Chain | str | None = None) -> ButterflyConv2d:
-        """A layer with the arguments of a `torch.nn.Conv2d`, without storage (on the device "meta")."""
+        """A layer with the arguments of a `torch.nn.Conv2d`, without storage (on the device "meta").
+
+        Raises
+        ------
+        ValueError
+            More than one group, or a chain that is too small.
+        """
         if conv.groups != 1:
             raise ValueError(f"a butterfly convolution has one group; got groups={conv.groups}")
         return cls(
@@ -417,7 +464,13 @@ class ButterflyParametrization(torch.nn.Module):  # type: ignore[misc, name-defi
         return chain_linear(eye, factors).t().contiguous()
 
     def right_inverse(self, weight: Any) -> tuple[Any, ...]:
-        """Factors of the best approximation found of a weight."""
+        """Factors of the best approximation found of a weight.
+
+        Raises
+        ------
+        ValueError
+            The weight is not a matrix, or the chain does not fit it.
+        """
         from ..butterfly import butterfly
 
         if weight.ndim != 2:

@@ -263,7 +263,15 @@ class CompressionResult(Answer):
         return plot_layers(self.layers, ax)
 
     def save(self, path: str | Path) -> Path:
-        """Write the network to a safetensors file; see `save_compressed`."""
+        """Write the network to a safetensors file; see `save_compressed`.
+
+        Raises
+        ------
+        ValueError
+            The name does not end in .safetensors, or the state of the network holds something that is no tensor.
+        OSError
+            The path cannot be written; a file that is there stays as it was.
+        """
         from .storage import save_compressed
 
         return save_compressed(self.model, path, layers=self.layers)

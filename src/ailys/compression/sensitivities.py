@@ -62,6 +62,11 @@ def sensitivity(
     layers : as for `compress`
     chains : architectures to try in each layer; those that do not fit a layer are left out
 
+    Raises
+    ------
+    ValueError
+        A network that is a single layer, patterns that match no layer, an unknown chain, or chains that fit no layer.
+
     Examples
     --------
     >>> import torch

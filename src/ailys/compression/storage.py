@@ -89,6 +89,13 @@ def save_compressed(model: Any, path: str | Path, *, layers: Iterable[LayerRepor
     path : a .safetensors file; an existing one is replaced, at once or not at all
     layers : the reports of a `CompressionResult`, kept in the metadata
 
+    Raises
+    ------
+    ValueError
+        The name does not end in .safetensors, or the state of the network holds something that is no tensor.
+    OSError
+        The path cannot be written; a file that is there stays as it was.
+
     Examples
     --------
     >>> import pathlib, tempfile, torch

@@ -45,6 +45,11 @@ class FloatFormat:
     largest, min_exponent : of bounded formats, where they differ from IEEE 754: the largest value, and ``e``
         such that ``2^e`` is the smallest normal value
 
+    Raises
+    ------
+    ValueError
+        A number of bits, a range or a largest value that double precision cannot hold.
+
     Examples
     --------
     >>> FloatFormat(4).t, FloatFormat.from_dtype("bfloat16").t, FloatFormat.from_dtype("float8_e4m3fn").largest
@@ -77,7 +82,13 @@ class FloatFormat:
 
     @classmethod
     def from_dtype(cls, dtype: Any) -> FloatFormat:
-        """The format of a NumPy, ml_dtypes or torch type, or of its name (also e4m3, e5m2, e2m1, ...)."""
+        """The format of a NumPy, ml_dtypes or torch type, or of its name (also e4m3, e5m2, e2m1, ...).
+
+        Raises
+        ------
+        ValueError
+            The type is unknown, no float, or has no sign.
+        """
         kind = _dtype(dtype)
         import ml_dtypes
 
@@ -152,6 +163,11 @@ def _float_levels(fmt: FloatFormat) -> Array:
 class Codebook:
     """Any finite set of values, for instance ``Codebook([-1, 0, 1])``.
 
+    Raises
+    ------
+    ValueError
+        Fewer than two or more than 65536 different values, or values that are no finite numbers.
+
     Examples
     --------
     >>> Codebook([1, -1, 0]).levels
@@ -201,6 +217,11 @@ class Codebook:
 @dataclass(frozen=True)
 class IntFormat(Codebook):
     """Whole numbers of ``bits`` bits: symmetric ``-(2^(bits-1)-1) ... 2^(bits-1)-1``, or two's complement.
+
+    Raises
+    ------
+    ValueError
+        ``bits`` is not a whole number from 2 to 16.
 
     Examples
     --------

@@ -82,6 +82,11 @@ class PrecisionCurve(Answer):
         """Slope of log2(error) in t by least squares; nan with fewer than two errors above rounding.
 
         Default: of `best_method`.
+
+        Raises
+        ------
+        ValueError
+            The curve does not have the method.
         """
         method = self._method(method)
         t, e = np.array(self.ts, float), np.array(self.errors[method])
@@ -92,12 +97,34 @@ class PrecisionCurve(Answer):
         """Significant bits that the method (default: `best_method`) needs less for the error that "rtn" has with ``t``.
 
         Interpolated in log2(error); nan if the curve does not reach that error.
+
+        Parameters
+        ----------
+        t : int
+            bits of rounding entry by entry whose error is to be met
+        method : str
+
+        Raises
+        ------
+        ValueError
+            The curve does not have the method, "rtn", or the point ``t``.
         """
         method = self._method(method)
         return float(t - self._crossing(t, method, np.array(self.ts, float)))
 
     def total_saved(self, t: int, method: str | None = None) -> float:
-        """The share of all stored bits (signs, exponents, fractions, headers) saved at the same error."""
+        """The share of all stored bits (signs, exponents, fractions, headers) saved at the same error.
+
+        Parameters
+        ----------
+        t, method
+            as in `bits_saved`
+
+        Raises
+        ------
+        ValueError
+            The curve does not have the method, "rtn", or the point ``t``.
+        """
         method = self._method(method)
         bits = np.array(self.total_bits[method], float)
         crossing = self._crossing(t, method, bits)  # refuses where there is no reference
@@ -136,6 +163,11 @@ def precision_bits_curve(
     factors : what `quantize_chain` takes
     ts : significant bits
     methods : as in `quantize_chain`; "beam" is left out for complex factors
+
+    Raises
+    ------
+    ValueError
+        Empty or unknown ``ts`` and ``methods``, "beam" for complex factors, or factors that `quantize_chain` refuses.
 
     Examples
     --------

@@ -139,7 +139,13 @@ class QuantizedChain(Answer):
         return ButterflyOperator(scaled, self.chain, perm=self.perm, shape=self.shape)
 
     def matvec(self, X: Array) -> Array:
-        """The product with a vector (N,) or with the columns of a matrix (N, batch)."""
+        """The product with a vector (N,) or with the columns of a matrix (N, batch).
+
+        Raises
+        ------
+        ValueError
+            Vectors of another length.
+        """
         return np.asarray(self.as_linear_operator() @ np.asarray(X))
 
     @property
@@ -152,11 +158,23 @@ class QuantizedChain(Answer):
         return self.matvec(np.eye(self.shape[1]))
 
     def astype_native(self) -> tuple[Array, ...]:
-        """The factors in the NumPy or ml_dtypes types of their formats, without loss."""
+        """The factors in the NumPy or ml_dtypes types of their formats, without loss.
+
+        Raises
+        ------
+        ValueError
+            A factor is complex, or its format is none of NumPy's or ml_dtypes'.
+        """
         return tuple(native(x, fmt) for x, fmt in zip(self.factors, self.formats, strict=True))
 
     def save(self, path: str | Path) -> Path:
-        """Write the packed factors to a safetensors file; an existing file is replaced."""
+        """Write the packed factors to a safetensors file; an existing file is replaced.
+
+        Raises
+        ------
+        OSError
+            The path cannot be written; a file that is there stays as it was.
+        """
         from .storage import save
 
         return save(self, Path(path))

@@ -113,7 +113,13 @@ class RankOneQuantization(Answer):
         return self.scale * np.outer(self.x_hat, self.y_hat.conj())
 
     def astype_native(self) -> tuple[Array, Array]:
-        """``x_hat`` and ``y_hat`` in the NumPy or ml_dtypes type of their format, without loss."""
+        """``x_hat`` and ``y_hat`` in the NumPy or ml_dtypes type of their format, without loss.
+
+        Raises
+        ------
+        ValueError
+            The vectors are complex, or their format is none of NumPy's or ml_dtypes'.
+        """
         return native(self.x_hat, self.formats[0]), native(self.y_hat, self.formats[1])
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -154,7 +160,8 @@ def quantize_rank_one(
     Raises
     ------
     ValueError
-        For NaN, wrong shapes, unknown formats, integer grids on complex data, a search that would take too long.
+        For NaN, wrong shapes, unknown formats, integer grids on complex data, a search that would take too long, a
+        scale beyond double precision.
 
     Examples
     --------
@@ -271,7 +278,9 @@ def _answer(
     with np.errstate(over="ignore"):
         total = float(np.ldexp(real, power))
     if not np.isfinite(total):
-        raise ValueError("the product of x and y overflows double precision; divide them by a power of ten first")
+        raise ValueError("the product of x and y overflows double precision; divide them by a power of two first")
+    if times_power(np.array([total]), -power)[0] != real:
+        raise ValueError("the product of x and y underflows double precision; multiply them by a power of two first")
     return RankOneQuantization(
         x_hat=x_hat,
         y_hat=y_hat,
