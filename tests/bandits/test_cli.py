@@ -182,6 +182,10 @@ from ailys.bandits import ABTest
 from pathlib import Path
 import contextlib, io, os
 state, told = Path(sys.argv[1]), Path(sys.argv[2])
+warm = ABTest(["a", "b"], rng=0)  # loads the compiled kernels
+for _ in range(9):
+    warm.record(warm.assign(), 1)
+warm.result()
 print("ready", flush=True)
 for _ in sys.stdin:  # a child for each line
     child = os.fork()
@@ -208,7 +212,7 @@ while True:
 def test_a_trial_killed_between_asking_and_telling_goes_on(run, tmp_path):
     assert run("trial", "new", "s.json", "--arms", "a,b", "--seed", "3")[0] == 0
     rng, state, told = np.random.default_rng(0), tmp_path / "s.json", tmp_path / "told.txt"
-    for _ in killed_children(LOOP, state, told, pauses=rng.uniform(0.05, 1.0, 8)):
+    for _ in killed_children(LOOP, state, told, pauses=rng.uniform(0.05, 1.5, 8)):
         report = json.loads(run("trial", "status", "s.json", "--json")[1])
         attempted = sorted({int(line) for line in told.read_text().split()}) if told.exists() else []
         counted = sum(n for _, n in report["counts"].values())
