@@ -23,7 +23,8 @@ from ailys.mdp import (
     solve_entrm,
     worst_case_model,
 )
-from ailys.mdp.envs import Cliff
+from ailys.mdp.envs import Cliff, Inventory
+from ailys.mdp.plots import plot_actions, plot_front_and_nested
 
 CLIFF = {
     -5: -134.8185672330503,
@@ -349,6 +350,21 @@ def test_the_nested_risk_is_the_entropic_one_only_for_the_entropic_risk(cliff):
     answer = nested(cliff, "cvar", 0.1)
     assert answer.guarantee is None
     assert answer.distribution.cvar(0.1) < optimize_cvar(cliff, 0.1, "exact").value - 10
+
+
+def test_a_nested_plan_for_the_tail_leaves_the_store_empty():
+    """The figure of the page: each day alone may end in a loss, so nothing is ordered; the whole return tells otherwise."""
+    mdp = Inventory().to_mdp()
+    plan = nested(mdp, "cvar", 0.2)
+    assert plan.policy[:, 0].tolist() == [0] * 15
+    assert plan.distribution.mean == plan.distribution.cvar(0.2) == 0
+    assert optimize_cvar(mdp, 0.2, "exact").value == pytest.approx(15.45, abs=0.01)
+    front = entrm_front(mdp, -0.4, 0.1, 1.0)
+    drawn = plot_front_and_nested(mdp, front, alphas=(0.2, 1.0)).lines
+    losses = {line.get_label(): np.asarray(line.get_ydata()) for line in drawn}
+    assert 0 <= losses["best policy of the front"].min() <= losses["best policy of the front"].max() < 3
+    assert losses["plan with the CVaR of each step (nested)"].max() == pytest.approx(15.45, abs=0.01)
+    assert plot_actions(front).collections[0].get_array().max() == max(s.policy[:, 0].max() for s in front.segments)
 
 
 @pytest.mark.parametrize("alpha", [0, 1.5, float("nan"), "x"])
