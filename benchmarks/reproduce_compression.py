@@ -274,16 +274,16 @@ def part_threads(passes: int = 4, seconds: float = 0.07) -> None:
     for _ in range(passes):
         for cell in itertools.product((1, 2), orders, batches):
             visit(*cell, seconds)
-    rows = []
-    for threads, n in itertools.product((1, 2), orders):
-        for position, text in enumerate(texts[n], start=1):
-            row = {"threads": threads, "order": n, "chain": text}
-            for batch in batches:
-                cells = [(threads, n, batch, work) for work in ("forward", "step")]
-                row[f"{batch}"] = " / ".join(_short(least[*c, 0] / least[*c, position]) for c in cells)
-            rows.append(row)
-            print(row, flush=True)
-    write("threads", rows)
+        rows = []
+        for threads, n in itertools.product((1, 2), orders):
+            for position, text in enumerate(texts[n], start=1):
+                row = {"threads": threads, "order": n, "chain": text}
+                for batch in batches:
+                    cells = [(threads, n, batch, work) for work in ("forward", "step")]
+                    row[f"{batch}"] = " / ".join(_short(least[*c, 0] / least[*c, position]) for c in cells)
+                rows.append(row)
+        print(*rows, sep="\n", flush=True)
+        write("threads", rows)
 
 
 def _step_in_a_process(kind: str, n: int, batch: int) -> float:
