@@ -9,7 +9,7 @@ each of its distilled points.
 from __future__ import annotations
 
 import copy
-import functools
+import itertools
 import json
 import sys
 import time
@@ -238,58 +238,52 @@ def part_crepe() -> None:
 # -- layers ---------------------------------------------------------------------------------------
 
 
-def best(works, between, seconds: float = 0.3) -> list[float]:
-    """Least wall time of a call of each, in turn, over many; what is done between the calls does not count."""
-    for work, after in 2 * list(zip(works, between, strict=True)):
-        work()
-        after()
-    least, stop = [np.inf] * len(works), time.perf_counter() + seconds
-    while time.perf_counter() < stop:
-        for i, (work, after) in enumerate(zip(works, between, strict=True)):
-            for _ in range(3):
-                start = time.perf_counter()
-                work()
-                least[i] = min(least[i], time.perf_counter() - start)
-                after()
-    return least
-
-
 def _short(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}"
 
 
-def part_threads() -> None:
-    """`torch.nn.Linear` over `ButterflyLinear`, wall time, on one and two threads; forgetting gradients is not timed."""
-    rows = []
-    for threads in (1, 2):
+def part_threads(passes: int = 4, seconds: float = 0.07) -> None:
+    """`torch.nn.Linear` over `ButterflyLinear`, wall time, on one and two threads; forgetting gradients is not timed.
+
+    The least of many calls, in turn; every cell is visited in each pass, since a busy core can spoil all calls of a second.
+    """
+    orders, batches = (512, 768, 1024, 2048), (1, 2, 4, 8, 16, 32, 64, 128, 512)
+    texts = {n: ["monarch"] if n & (n - 1) else ["monarch", "dyadic"] for n in orders}
+    layers = {n: [torch.nn.Linear(n, n), *(ButterflyLinear(n, n, text) for text in texts[n])] for n in orders}
+    least: dict[tuple, float] = {}
+
+    def visit(threads: int, n: int, batch: int, seconds: float) -> None:
         torch.set_num_threads(threads)
-        for n in (512, 768, 1024, 2048):
-            texts = [text for text in ("monarch", "dyadic") if text == "monarch" or not n & (n - 1)]
-            layers = [torch.nn.Linear(n, n), *(ButterflyLinear(n, n, text) for text in texts)]
-            table = [{"threads": threads, "order": n, "chain": text} for text in texts]
-            for batch in (1, 2, 4, 8, 16, 32, 64, 128, 512):
-                x, dy = torch.randn(batch, n, requires_grad=True), torch.randn(batch, n)
+        x, dy = torch.randn(batch, n, requires_grad=True), torch.randn(batch, n)
+        for work in ("forward", "step"):
+            stop = time.perf_counter() + seconds
+            while time.perf_counter() < stop:
+                for position, layer in enumerate(layers[n]):
+                    for _ in range(3):
+                        start = time.perf_counter()
+                        if work == "forward":
+                            with torch.no_grad():
+                                layer(x)
+                        else:
+                            layer(x).backward(dy)
+                        cell = threads, n, batch, work, position
+                        least[cell] = min(least.get(cell, np.inf), time.perf_counter() - start)
+                        layer.zero_grad()
+                        x.grad = None
 
-                def forward(layer, x=x):
-                    with torch.no_grad():
-                        layer(x)
-
-                def step(layer, x=x, dy=dy):
-                    layer(x).backward(dy)
-
-                def forget(layer, x=x):
-                    layer.zero_grad()
-                    x.grad = None
-
-                between = [functools.partial(forget, layer) for layer in layers]
-                times = [
-                    best([functools.partial(work, layer) for layer in layers], between) for work in (forward, step)
-                ]
-                for position, row in enumerate(table, start=1):
-                    row[f"{batch}"] = " / ".join(_short(t[0] / t[position]) for t in times)
-            rows += table
-            print(*table, sep="\n", flush=True)
-            write("threads", rows)
+    for _ in range(passes):
+        for cell in itertools.product((1, 2), orders, batches):
+            visit(*cell, seconds)
+        rows = []
+        for threads, n in itertools.product((1, 2), orders):
+            for position, text in enumerate(texts[n], start=1):
+                row = {"threads": threads, "order": n, "chain": text}
+                for batch in batches:
+                    cells = [(threads, n, batch, work) for work in ("forward", "step")]
+                    row[f"{batch}"] = " / ".join(_short(least[*c, 0] / least[*c, position]) for c in cells)
+                rows.append(row)
+        print(*rows, sep="\n", flush=True)
+        write("threads", rows)
 
 
 def _step_in_a_process(kind: str, n: int, batch: int) -> float:

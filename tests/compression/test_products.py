@@ -179,3 +179,26 @@ def test_forward_mode_derivatives_are_not_lost():
             y = chain_linear(dual, inputs, bias.detach())
             tangent = torch.autograd.forward_ad.unpack_dual(y).tangent
         assert torch.allclose(tangent, chain_linear(torch.ones_like(x), inputs))
+
+
+@pytest.mark.parametrize("chain", [Chain.monarch((24, 36)), Chain.dyadic(32)], ids=str)
+@pytest.mark.parametrize("batch", [3, 70])
+def test_each_gradient_alone(chain, batch):
+    factors, x, bias = _random(chain, batch)
+    dy = torch.randn(batch, chain.shape[0], dtype=x.dtype)
+    expected = torch.autograd.grad(ways._plain(x, factors, bias), [x, bias, *factors], dy)
+    for position in range(len(expected)):
+        tensors = [t.detach().requires_grad_(i == position) for i, t in enumerate((x, bias, *factors))]
+        chain_linear(tensors[0], tensors[2:], tensors[1]).backward(dy)
+        assert torch.allclose(tensors[position].grad, expected[position], atol=1e-10)
+
+
+@pytest.mark.parametrize("batch", [3, 70])
+def test_signs_that_pytorch_keeps_aside_are_seen(batch):
+    factors, _, bias = _random(Chain.monarch(16), batch)
+    x, dy = (torch.randn(batch, 16, dtype=torch.complex128).conj().imag for _ in range(2))
+    assert x.is_neg()
+    given = x.resolve_neg().requires_grad_()
+    assert torch.allclose(chain_linear(x, factors, bias), chain_linear(given, factors, bias))
+    chain_linear(given, factors, bias).backward(dy)
+    assert torch.allclose(given.grad, torch.autograd.grad(ways._plain(given, factors, bias), given, dy)[0])
