@@ -96,6 +96,8 @@ def count_modes(
 ) -> ModeCount:
     """Count the modes of the exponents' distribution; for many channels.
 
+    "silverman" often takes three groups at equal distances for one; "dip" then says that there are more (table on the page).
+
     Parameters
     ----------
     exponents : answer of `estimate_hurst` (no bootstrap is needed), or (M,) numbers; 20 or more are advised
