@@ -49,7 +49,8 @@ def read_text(path: str | Path) -> str:
 
     Raises
     ------
-    FileNotFoundError, ValueError : no such file; bytes that are no UTF-8
+    FileNotFoundError, ValueError
+        no such file; bytes that are no UTF-8
     """
     path = Path(path)
     if not path.is_file():

@@ -52,7 +52,8 @@ class AugmentedPolicy:
 
         Raises
         ------
-        ValueError : time or state outside the table
+        ValueError
+            time or state outside the table
         """
         H, S, n = self.table.shape
         if not (0 <= h < H and 0 <= s < S):

@@ -167,8 +167,9 @@ def solve_entrm(
 
     Raises
     ------
-    ValueError : ``beta`` is not a number, or not finite and negative for a total reward; an unknown ``form``; a ``prefer`` that is
-        not a policy of the model; options that the kind of model does not admit
+    ValueError
+        ``beta`` is not a number, or not finite and negative for a total reward; an unknown ``form``; a ``prefer``
+        that is not a policy of the model; options that the kind of model does not admit
 
     Examples
     --------
@@ -321,7 +322,8 @@ def evaluate_entrm(mdp: TabularMDP, policy: Any, beta: float) -> EntRMEvaluation
 
     Raises
     ------
-    ValueError : ``beta`` is not a number, the policy does not fit, or the model has no horizon or a discount
+    ValueError
+        ``beta`` is not a number, the policy does not fit, or the model has no horizon or a discount
 
     Examples
     --------

@@ -57,7 +57,8 @@ def evaluate(
 
     Raises
     ------
-    ValueError : a policy that does not fit, rewards off the lattice, more atoms than ``max_atoms``
+    ValueError
+        a policy that does not fit, rewards off the lattice, more atoms than ``max_atoms``
 
     Examples
     --------
@@ -310,7 +311,8 @@ def moments(mdp: TabularMDP, policy: Any) -> tuple[np.ndarray, np.ndarray]:
 
     Raises
     ------
-    ValueError : the policy does not fit the model, or the model is an endless undiscounted sum
+    ValueError
+        the policy does not fit the model, or the model is an endless undiscounted sum
 
     Examples
     --------

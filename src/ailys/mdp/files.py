@@ -23,7 +23,8 @@ def save_mdp(mdp: TabularMDP, path: str | Path) -> Path:
 
     Raises
     ------
-    OSError : the file cannot be written; what was there before stays
+    OSError
+        the file cannot be written; what was there before stays
     """
     arrays: dict[str, Any] = {
         "indptr": mdp.indptr,
@@ -50,8 +51,10 @@ def load_mdp(source: str | Path, *, horizon: int | None = None, discount: float 
 
     Raises
     ------
-    FileNotFoundError : there is no such file
-    ValueError : the source is not a model; the sentence names the file, and the line or the state that is wrong
+    FileNotFoundError
+        there is no such file
+    ValueError
+        the source is not a model; the sentence names the file, and the line or the state that is wrong
 
     Examples
     --------
@@ -167,7 +170,9 @@ def read_policy(path: str | Path) -> np.ndarray:
 
     Raises
     ------
-    FileNotFoundError : there is no such file
-    ValueError : not a ``.npy`` file
+    FileNotFoundError
+        there is no such file
+    ValueError
+        not a ``.npy`` file
     """
     return read_array(path)

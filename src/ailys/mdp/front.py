@@ -199,9 +199,11 @@ def entrm_front(
 
     Raises
     ------
-    ValueError : ends that are not finite or in the wrong order, a negative ``epsilon``, a model without horizon or with discount,
-        or an interval that would need too many solves
-    ArithmeticError : digits were lost: rewards so large that a policy seems better than the best one
+    ValueError
+        ends that are not finite or in the wrong order, a negative ``epsilon``, a model without horizon or with
+        discount, or an interval that would need too many solves
+    ArithmeticError
+        digits were lost: rewards so large that a policy seems better than the best one
 
     Examples
     --------

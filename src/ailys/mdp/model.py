@@ -54,8 +54,8 @@ class TabularMDP:
 
     Raises
     ------
-    ValueError : probabilities, rewards or states that are not what they should be; names the first
-        state and action at fault
+    ValueError
+        probabilities, rewards or states that are not what they should be; names the first state and action at fault
 
     Examples
     --------
@@ -119,7 +119,8 @@ class TabularMDP:
 
         Raises
         ------
-        ValueError : no states, or a row that is not a list of three numbers; the others as in the constructor
+        ValueError
+            no states, or a row that is not a list of three numbers; the others as in the constructor
 
         Examples
         --------
@@ -162,7 +163,8 @@ class TabularMDP:
 
         Raises
         ------
-        ValueError : ``P`` or ``R`` of another shape; the others as in the constructor
+        ValueError
+            ``P`` or ``R`` of another shape; the others as in the constructor
 
         Examples
         --------
@@ -210,7 +212,8 @@ class TabularMDP:
 
         Raises
         ------
-        ValueError : the environment has no table ``P``; the others as in the constructor
+        ValueError
+            the environment has no table ``P``; the others as in the constructor
 
         Examples
         --------
@@ -250,7 +253,8 @@ class TabularMDP:
 
         Raises
         ------
-        ValueError : no first state, or more than ``max_states`` can be reached; the others as in the constructor
+        ValueError
+            no first state, or more than ``max_states`` can be reached; the others as in the constructor
 
         Examples
         --------
@@ -271,7 +275,8 @@ class TabularMDP:
 
         Raises
         ------
-        ValueError : no stages, or stages of different sizes; the others as in the constructor
+        ValueError
+            no stages, or stages of different sizes; the others as in the constructor
         """
         if not stages:
             raise ValueError("from_stages needs at least one model")
@@ -338,8 +343,10 @@ class TabularMDP:
 
         Raises
         ------
-        TypeError : another name than these
-        ValueError : as in the constructor
+        TypeError
+            another name than these
+        ValueError
+            as in the constructor
         """
         known = {"horizon", "discount", "initial", "criterion"}
         if set(changes) - known:

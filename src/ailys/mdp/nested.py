@@ -66,7 +66,8 @@ def nested(mdp: TabularMDP, risk: str = "cvar", parameter: float = 0.1, horizon:
 
     Raises
     ------
-    ValueError : an unknown risk, a parameter outside its range, or a model without horizon or with discount
+    ValueError
+        an unknown risk, a parameter outside its range, or a model without horizon or with discount
 
     Examples
     --------

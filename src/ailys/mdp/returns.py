@@ -39,7 +39,8 @@ class ReturnDistribution(Answer):
 
     Raises
     ------
-    ValueError : atoms that are not finite, or weights that are not probabilities
+    ValueError
+        atoms that are not finite, or weights that are not probabilities
 
     Examples
     --------

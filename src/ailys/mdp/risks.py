@@ -117,7 +117,8 @@ def optimize_evar(mdp: TabularMDP, alpha: float, tol: float = 1e-6) -> RiskSolut
 
     Raises
     ------
-    ValueError : ``alpha`` outside (0, 1], a ``tol`` that is not positive, or a model without horizon or with discount
+    ValueError
+        ``alpha`` outside (0, 1], a ``tol`` that is not positive, or a model without horizon or with discount
 
     Examples
     --------
@@ -232,8 +233,9 @@ def optimize_cvar(
 
     Raises
     ------
-    ValueError : ``alpha`` outside (0, 1], an unknown method, a model without horizon or with discount; for "exact" and "gpi" rewards
-        without a common step, or more table than memory allows
+    ValueError
+        ``alpha`` outside (0, 1], an unknown method, a model without horizon or with discount; for "exact" and "gpi"
+        rewards without a common step, or more table than memory allows
 
     Examples
     --------
@@ -262,8 +264,9 @@ def optimize_var(
 
     Raises
     ------
-    ValueError : ``alpha`` outside (0, 1], an unknown method, a model without horizon or with discount; for "exact" and "gpi" rewards
-        without a common step, or more table than memory allows
+    ValueError
+        ``alpha`` outside (0, 1], an unknown method, a model without horizon or with discount; for "exact" and "gpi"
+        rewards without a common step, or more table than memory allows
 
     Examples
     --------
@@ -291,7 +294,8 @@ def optimize_threshold(
 
     Raises
     ------
-    ValueError : ``x`` is not a finite number; the others as in `optimize_cvar`
+    ValueError
+        ``x`` is not a finite number; the others as in `optimize_cvar`
 
     Examples
     --------

@@ -84,7 +84,8 @@ def simulate(mdp: TabularMDP, policy: Any, n: int, rng: Seed = None, *, level: f
 
     Raises
     ------
-    ValueError : ``n`` or ``level`` outside its range, a policy that does not fit, or an endless undiscounted process
+    ValueError
+        ``n`` or ``level`` outside its range, a policy that does not fit, or an endless undiscounted process
 
     Examples
     --------

@@ -136,8 +136,9 @@ def solve(
 
     Raises
     ------
-    ValueError : an unknown method, a ``tol`` that is not positive, a method that the model does not admit ("pi" beyond 20 000 states;
-        any with a horizon), or an undiscounted sum without a horizon
+    ValueError
+        an unknown method, a ``tol`` that is not positive, a method that the model does not admit ("pi" beyond 20 000
+        states; any with a horizon), or an undiscounted sum without a horizon
 
     Examples
     --------

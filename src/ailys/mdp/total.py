@@ -149,7 +149,8 @@ def solve_total(mdp: TabularMDP, beta: float) -> EntRMSolution:
 
     Raises
     ------
-    ValueError : beta that is not finite and negative, or a model without terminal states
+    ValueError
+        beta that is not finite and negative, or a model without terminal states
     """
     if not (beta < 0 and math.isfinite(beta)):
         raise ValueError(f"the total reward is optimised for finite beta < 0; got {beta!r}")

@@ -54,7 +54,9 @@ def worst_case_model(mdp: TabularMDP, policy: Any, beta: float) -> WorstCase:
 
     Raises
     ------
-    ValueError : ``beta`` is 0 or infinite, the policy is not a table of actions of the model, or the model has no horizon or a discount
+    ValueError
+        ``beta`` is 0 or infinite, the policy is not a table of actions of the model, or the model has no horizon or a
+        discount
 
     Examples
     --------

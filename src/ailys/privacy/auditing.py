@@ -112,7 +112,8 @@ def audit(
 
     Raises
     ------
-    ValueError : a claim, delta or confidence out of range, fewer than 100 samples, or a mechanism that returns no numbers of
+    ValueError
+        a claim, delta or confidence out of range, fewer than 100 samples, or a mechanism that returns no numbers of
         shape (n,) or (n, k)
 
     Examples
@@ -167,7 +168,8 @@ def exact_epsilon(
 
     Raises
     ------
-    ValueError : no data sets, or a law that does not return probabilities of the same outputs that sum to 1
+    ValueError
+        no data sets, or a law that does not return probabilities of the same outputs that sum to 1
 
     Examples
     --------
@@ -213,7 +215,8 @@ def worst_pairs(statistic: str, *, width: float = 0.1) -> list[tuple[np.ndarray,
 
     Raises
     ------
-    ValueError : a statistic without a known pair, or a width outside (0, 1)
+    ValueError
+        a statistic without a known pair, or a width outside (0, 1)
 
     Examples
     --------

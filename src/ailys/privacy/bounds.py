@@ -41,7 +41,8 @@ def le_cam_bound(
 
     Raises
     ------
-    ValueError : n, tv or a budget out of range, both epsilon and rho, or delta without epsilon
+    ValueError
+        n, tv or a budget out of range, both epsilon and rho, or delta without epsilon
 
     Examples
     --------
@@ -89,7 +90,8 @@ def fano_bound(
 
     Raises
     ------
-    ValueError : tv that is not a square matrix of at least three laws, a budget out of range, or neither a budget nor kl
+    ValueError
+        tv that is not a square matrix of at least three laws, a budget out of range, or neither a budget nor kl
 
     Examples
     --------
@@ -140,7 +142,8 @@ def assouad_bound(
 
     Raises
     ------
-    ValueError : a dimension below 1, tau below 0, or as in `le_cam_bound`
+    ValueError
+        a dimension below 1, tau below 0, or as in `le_cam_bound`
 
     Examples
     --------

@@ -41,8 +41,10 @@ class PrivacySpent(Answer):
 
     Raises
     ------
-    ValueError : not exactly one of epsilon and rho, an amount below 0, delta outside [0, 1), or unknown neighbours
-    TypeError : an amount that is no number
+    ValueError
+        not exactly one of epsilon and rho, an amount below 0, delta outside [0, 1), or unknown neighbours
+    TypeError
+        an amount that is no number
 
     Examples
     --------
@@ -124,7 +126,8 @@ class PrivacySpent(Answer):
 
         Raises
         ------
-        ValueError : delta is not larger than what was spent
+        ValueError
+            delta is not larger than what was spent
         """
         if delta < self.delta or (self.rho is not None and delta == self.delta):
             raise ValueError(
@@ -219,7 +222,8 @@ def compose(*spent: PrivacySpent, parallel: bool = False) -> PrivacySpent:
 
     Raises
     ------
-    ValueError : nothing to add, different neighbours, parallel releases under "replace", or deltas that add up to 1
+    ValueError
+        nothing to add, different neighbours, parallel releases under "replace", or deltas that add up to 1
 
     Examples
     --------
@@ -263,7 +267,8 @@ def zcdp_to_dp(rho: float, delta: float) -> float:
 
     Raises
     ------
-    ValueError : rho below 0 or not finite, delta outside (0, 1)
+    ValueError
+        rho below 0 or not finite, delta outside (0, 1)
 
     Examples
     --------
@@ -310,7 +315,8 @@ def dp_to_zcdp(epsilon: float, mechanism: str = "any") -> float:
 
     Raises
     ------
-    ValueError : epsilon below 0 or not finite, or an unknown mechanism
+    ValueError
+        epsilon below 0 or not finite, or an unknown mechanism
 
     Examples
     --------
@@ -345,8 +351,10 @@ def pld_epsilon(mechanisms: Iterable[tuple[str, float, int]], delta: float) -> f
 
     Raises
     ------
-    ValueError : an unknown kind, or noise or count that is not positive
-    ImportError : dp-accounting is not installed
+    ValueError
+        an unknown kind, or noise or count that is not positive
+    ImportError
+        dp-accounting is not installed
 
     Examples
     --------

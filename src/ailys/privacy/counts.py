@@ -98,9 +98,12 @@ def count(
 
     Raises
     ------
-    BudgetExceeded : the ledger does not allow it; no data are read
-    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
-    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
+    BudgetExceeded
+        the ledger does not allow it; no data are read
+    ReleaseFailed
+        the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError
+        bad settings or bad data; no text holds a value of the data
 
     Examples
     --------
@@ -163,9 +166,12 @@ def sum(
 
     Raises
     ------
-    BudgetExceeded : the ledger does not allow it; no data are read
-    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
-    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
+    BudgetExceeded
+        the ledger does not allow it; no data are read
+    ReleaseFailed
+        the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError
+        bad settings or bad data; no text holds a value of the data
 
     Examples
     --------
@@ -227,9 +233,12 @@ def mean(
 
     Raises
     ------
-    BudgetExceeded : the ledger does not allow it; no data are read
-    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
-    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
+    BudgetExceeded
+        the ledger does not allow it; no data are read
+    ReleaseFailed
+        the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError
+        bad settings or bad data; no text holds a value of the data
 
     Examples
     --------

@@ -86,7 +86,8 @@ class PrivateDensity(Answer):
 
         Raises
         ------
-        ValueError : a level outside [0, 1], or a density with negative parts (``proper=False``)
+        ValueError
+            a level outside [0, 1], or a density with negative parts (``proper=False``)
         """
         self._require_proper()
         p = np.asarray(p, dtype=float)
@@ -105,7 +106,8 @@ class PrivateDensity(Answer):
 
         Raises
         ------
-        ValueError : a density with negative parts (``proper=False``)
+        ValueError
+            a density with negative parts (``proper=False``)
         """
         from ..core.randomness import as_generator
 
@@ -182,9 +184,12 @@ def density(
 
     Raises
     ------
-    BudgetExceeded : the ledger does not allow it; no data are read
-    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
-    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
+    BudgetExceeded
+        the ledger does not allow it; no data are read
+    ReleaseFailed
+        the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError
+        bad settings or bad data; no text holds a value of the data
 
     Examples
     --------

@@ -155,8 +155,10 @@ def exponential_choice(
 
     Raises
     ------
-    ValueError : weights that are negative, not finite or all zero, distances that are not finite, or eta below 0
-    TypeError : weights that are no numbers
+    ValueError
+        weights that are negative, not finite or all zero, distances that are not finite, or eta below 0
+    TypeError
+        weights that are no numbers
 
     Examples
     --------

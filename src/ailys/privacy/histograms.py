@@ -117,9 +117,12 @@ def histogram(
 
     Raises
     ------
-    BudgetExceeded : the ledger does not allow it; no data are read
-    ReleaseFailed : the mechanism stopped on these data; the budget stays spent
-    ValueError, TypeError : bad settings or bad data; no text holds a value of the data
+    BudgetExceeded
+        the ledger does not allow it; no data are read
+    ReleaseFailed
+        the mechanism stopped on these data; the budget stays spent
+    ValueError, TypeError
+        bad settings or bad data; no text holds a value of the data
 
     Examples
     --------

@@ -56,9 +56,12 @@ class Ledger:
 
     Raises
     ------
-    FileNotFoundError : no such file and no cap to make one with, or no such folder
-    LedgerError : a file that is no ledger, is damaged, cannot be opened, or has another cap
-    ValueError : both epsilon and rho, or a cap that is not positive
+    FileNotFoundError
+        no such file and no cap to make one with, or no such folder
+    LedgerError
+        a file that is no ledger, is damaged, cannot be opened, or has another cap
+    ValueError
+        both epsilon and rho, or a cap that is not positive
 
     Notes
     -----
@@ -123,8 +126,10 @@ class Ledger:
 
         Raises
         ------
-        BudgetExceeded : this cost does not fit into what is left
-        LedgerError : a damaged file
+        BudgetExceeded
+            this cost does not fit into what is left
+        LedgerError
+            a damaged file
         """
         with self._transaction() as database:
             admit(self._rows(database), privacy, self.terms)
@@ -153,9 +158,12 @@ class Ledger:
 
         Raises
         ------
-        BudgetExceeded : beyond the cap; nothing is recorded
-        ValueError : not exactly one amount, or one that is not positive
-        LedgerError : a damaged file
+        BudgetExceeded
+            beyond the cap; nothing is recorded
+        ValueError
+            not exactly one amount, or one that is not positive
+        LedgerError
+            a damaged file
         """
         if sum(given is not None for given in (amount, epsilon, rho)) != 1:
             raise ValueError("give exactly one of amount (in the ledger's unit), epsilon and rho")
@@ -188,9 +196,12 @@ class Ledger:
 
         Raises
         ------
-        BudgetExceeded : beyond the cap; nothing is recorded
-        ValueError : a release with seeded randomness
-        LedgerError : a damaged file
+        BudgetExceeded
+            beyond the cap; nothing is recorded
+        ValueError
+            a release with seeded randomness
+        LedgerError
+            a damaged file
         """
         if not secure:
             raise ValueError("a ledger accepts releases from the cryptographic source only; leave unsafe_rng out")
@@ -229,7 +240,8 @@ class Ledger:
 
         Raises
         ------
-        LedgerError : a damaged file
+        LedgerError
+            a damaged file
         """
         with self._transaction(write=True) as database:
             database.execute("UPDATE spends SET status = ? WHERE number = ?", (status, number))
@@ -239,7 +251,8 @@ class Ledger:
 
         Raises
         ------
-        LedgerError : a damaged file
+        LedgerError
+            a damaged file
         """
         with self._transaction() as database:
             rows = self._rows(database)
@@ -253,7 +266,8 @@ class Ledger:
 
         Raises
         ------
-        LedgerError : a damaged file
+        LedgerError
+            a damaged file
         """
         with self._transaction() as database:
             rows = self._rows(database)

@@ -201,8 +201,10 @@ def discrete_laplace(
 
     Raises
     ------
-    ValueError : a scale that is not positive and finite, or a negative size
-    TypeError : a scale that is no number
+    ValueError
+        a scale that is not positive and finite, or a negative size
+    TypeError
+        a scale that is no number
 
     Notes
     -----
@@ -236,8 +238,10 @@ def discrete_gaussian(
 
     Raises
     ------
-    ValueError : a variance that is not positive and finite, or a negative size
-    TypeError : a variance that is no number
+    ValueError
+        a variance that is not positive and finite, or a negative size
+    TypeError
+        a variance that is no number
 
     Examples
     --------

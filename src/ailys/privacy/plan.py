@@ -126,7 +126,8 @@ def plan_quantiles(
 
     Raises
     ------
-    ValueError : m, n, the lattice, the budget or the reference out of range, or a p of another length than m
+    ValueError
+        m, n, the lattice, the budget or the reference out of range, or a p of another length than m
 
     Examples
     --------

@@ -131,7 +131,8 @@ def price_of_privacy(problem: str, n: int, epsilons: Sequence[float] | np.ndarra
 
     Raises
     ------
-    ValueError : an unknown problem, n outside 2..10^7, or an epsilon outside 1e-30..1e15
+    ValueError
+        an unknown problem, n outside 2..10^7, or an epsilon outside 1e-30..1e15
 
     Examples
     --------

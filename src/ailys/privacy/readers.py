@@ -48,8 +48,10 @@ class Column:
 
         Raises
         ------
-        FileNotFoundError : no such file
-        ValueError : a folder, an empty or damaged file, or no such column
+        FileNotFoundError
+            no such file
+        ValueError
+            a folder, an empty or damaged file, or no such column
         """
         return _csv_fields(Path(self.path), [self.name, *more])
 

@@ -66,9 +66,12 @@ def private_release(
 
     Raises
     ------
-    BudgetExceeded : the ledger does not allow it; ``prepare`` is not called
-    ReleaseFailed : ``run`` raised something; the budget stays spent
-    ValueError : seeded randomness together with a ledger, or a budget outside 1e-30..1e15; and whatever ``prepare`` raises
+    BudgetExceeded
+        the ledger does not allow it; ``prepare`` is not called
+    ReleaseFailed
+        ``run`` raised something; the budget stays spent
+    ValueError
+        seeded randomness together with a ledger, or a budget outside 1e-30..1e15; and whatever ``prepare`` raises
 
     Examples
     --------

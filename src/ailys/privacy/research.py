@@ -40,7 +40,8 @@ def indexp(
 
     Raises
     ------
-    ValueError : data or bounds that are not finite, bounds or levels that do not increase, or a budget that is not positive
+    ValueError
+        data or bounds that are not finite, bounds or levels that do not increase, or a budget that is not positive
 
     Examples
     --------
@@ -57,7 +58,8 @@ def recexp(
 
     Raises
     ------
-    ValueError : as in `indexp`
+    ValueError
+        as in `indexp`
 
     Examples
     --------
@@ -76,7 +78,8 @@ def jointexp(
 
     Raises
     ------
-    ValueError : as in `indexp`
+    ValueError
+        as in `indexp`
 
     Examples
     --------

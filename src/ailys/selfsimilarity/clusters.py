@@ -118,8 +118,10 @@ def pairwise_tests(
 
     Raises
     ------
-    ValueError : an estimate without a bootstrap (pass ``n_bootstrap``) or of one exponent, an option that is unknown
-    TypeError : something else than an estimate
+    ValueError
+        an estimate without a bootstrap (pass ``n_bootstrap``) or of one exponent, an option that is unknown
+    TypeError
+        something else than an estimate
 
     Examples
     --------
@@ -160,8 +162,10 @@ def cluster_exponents(
 
     Raises
     ------
-    ValueError : an estimate without a bootstrap (pass ``n_bootstrap``) or of one exponent, an option that is unknown
-    TypeError : something else than an estimate
+    ValueError
+        an estimate without a bootstrap (pass ``n_bootstrap``) or of one exponent, an option that is unknown
+    TypeError
+        something else than an estimate
 
     Examples
     --------

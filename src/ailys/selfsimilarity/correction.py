@@ -68,8 +68,10 @@ def mixing_correction(estimate: HurstEstimate, *, n_simulations: int = 20, rng: 
 
     Raises
     ------
-    ValueError : an estimate by "univariate", or fewer than 2 simulations
-    TypeError : something else than an estimate
+    ValueError
+        an estimate by "univariate", or fewer than 2 simulations
+    TypeError
+        something else than an estimate
 
     Examples
     --------

@@ -181,8 +181,9 @@ def log_scale_diagram(
 
     Raises
     ------
-    ValueError : more than one channel, fewer than three octaves, an option that is unknown, or a law that cannot be
-        simulated ("parametric")
+    ValueError
+        more than one channel, fewer than three octaves, an option that is unknown, or a law that cannot be simulated
+        ("parametric")
 
     Examples
     --------
@@ -275,7 +276,8 @@ def choose_octaves(x: Any, *, vanishing_moments: int = 3, process: str = "noise"
 
     Raises
     ------
-    ValueError : more than one channel, samples that are not finite, or fewer than three octaves with 16 coefficients
+    ValueError
+        more than one channel, samples that are not finite, or fewer than three octaves with 16 coefficients
 
     Examples
     --------

@@ -53,7 +53,8 @@ def circulant_embedding(
 
     Raises
     ------
-    ValueError : the clipped mass exceeds the tolerance; the model is at the edge of existence, or n is too small
+    ValueError
+        the clipped mass exceeds the tolerance; the model is at the edge of existence, or n is too small
     """
     best: Embedding | None = None
     half = max(n, 2)

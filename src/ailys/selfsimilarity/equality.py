@@ -111,9 +111,11 @@ def equality_test(
 
     Raises
     ------
-    ValueError : one exponent only, too few replicates for "chi2" (pass ``n_bootstrap``), fewer than 2 M simulations, or an
+    ValueError
+        one exponent only, too few replicates for "chi2" (pass ``n_bootstrap``), fewer than 2 M simulations, or an
         exponent that no motion has
-    TypeError : something else than an estimate
+    TypeError
+        something else than an estimate
 
     Examples
     --------

@@ -69,8 +69,10 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
-        ValueError : windows of different lengths, with NaN, or too short; weights="variance"
-        TypeError : sparse windows
+        ValueError
+            windows of different lengths, with NaN, or too short; weights="variance"
+        TypeError
+            sparse windows
         """
         windows = _windows(X)
         filters(self.vanishing_moments)  # checks
@@ -94,8 +96,10 @@ class SelfSimilarity(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
-        NotFittedError : before `fit`
-        ValueError : windows of another shape than `fit` saw; what `estimate_hurst` refuses, with the number of the window
+        NotFittedError
+            before `fit`
+        ValueError
+            windows of another shape than `fit` saw; what `estimate_hurst` refuses, with the number of the window
         """
         check_is_fitted(self)
         windows = _windows(X)

@@ -24,7 +24,8 @@ def read_file(path: str | Path, columns: str | None = None) -> tuple[np.ndarray,
 
     Raises
     ------
-    FileNotFoundError, ValueError : with file, line and column
+    FileNotFoundError, ValueError
+        with file, line and column
     """
     path = Path(path)
     suffix = path.suffix.lower()

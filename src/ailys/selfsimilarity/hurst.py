@@ -70,9 +70,12 @@ def estimate_hurst(
 
     Raises
     ------
-    ValueError : too few coefficients at the last octave (fewer than channels, or than 8 with a bootstrap: lower j2 or take more
-        samples), channels that are constant or linear combinations of others, NaN or infinities, an option that is unknown
-    TypeError : samples that are not real numbers
+    ValueError
+        too few coefficients at the last octave (fewer than channels, or than 8 with a bootstrap: lower j2 or take
+        more samples), channels that are constant or linear combinations of others, NaN or infinities, an option that
+        is unknown
+    TypeError
+        samples that are not real numbers
 
     Source: Abry and Didier 2018 (classical); Lucas, Didier, Wendt, Abry 2024 (bias correction); Lucas et al. 2021 (bootstrap).
 
@@ -211,7 +214,8 @@ def check_rank(spectra: np.ndarray, octaves: np.ndarray, signal: Signal, *, many
 
     Raises
     ------
-    ValueError : a spectrum has no full rank
+    ValueError
+        a spectrum has no full rank
     """
     size = np.maximum(signal.values.max(axis=1), -signal.values.min(axis=1))
     wild = np.flatnonzero((size > _LARGEST) | ((size > 0) & (size < 1 / _LARGEST)))

@@ -38,8 +38,9 @@ class OperatorFractionalBrownianMotion(Answer):
 
     Raises
     ------
-    ValueError : an exponent outside (0, 1), a W without inverse, or a Sigma for which no such process exists; the
-        smallest eigenvalue of the condition is named
+    ValueError
+        an exponent outside (0, 1), a W without inverse, or a Sigma for which no such process exists; the smallest
+        eigenvalue of the condition is named
 
     Notes
     -----
@@ -97,7 +98,8 @@ class OperatorFractionalBrownianMotion(Answer):
 
         Raises
         ------
-        ValueError : lags that are not finite numbers
+        ValueError
+            lags that are not finite numbers
         """
         k = np.atleast_1d(_numbers(lags, "the lags"))
         if k.ndim != 1 or not np.isfinite(k).all():
@@ -121,7 +123,8 @@ class OperatorFractionalBrownianMotion(Answer):
 
         Raises
         ------
-        ValueError : n or size that is no positive whole number, or a model for which the embedding would clip more than 1e-5
+        ValueError
+            n or size that is no positive whole number, or a model for which the embedding would clip more than 1e-5
         """
         n = _positive(n, "n")
         count = 1 if size is None else _positive(size, "size")
@@ -191,7 +194,8 @@ def fractional_brownian_motion(
 
     Raises
     ------
-    ValueError : an exponent outside (0, 1), or n or size that is no positive whole number
+    ValueError
+        an exponent outside (0, 1), or n or size that is no positive whole number
 
     Examples
     --------
@@ -211,7 +215,8 @@ def largest_correlation(first: float, second: float) -> float:
 
     Raises
     ------
-    ValueError : an exponent outside (0, 1)
+    ValueError
+        an exponent outside (0, 1)
 
     Examples
     --------

@@ -114,7 +114,8 @@ def count_modes(
 
     Raises
     ------
-    ValueError : fewer than 4 exponents, numbers that are not finite, an option that is unknown
+    ValueError
+        fewer than 4 exponents, numbers that are not finite, an option that is unknown
 
     Examples
     --------
@@ -164,7 +165,8 @@ def dip_statistic(x: Any) -> float:
 
     Raises
     ------
-    ValueError : no numbers, or some that are not finite
+    ValueError
+        no numbers, or some that are not finite
 
     Notes
     -----

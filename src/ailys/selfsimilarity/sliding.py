@@ -88,8 +88,9 @@ def sliding_hurst(
 
     Raises
     ------
-    ValueError : a window longer than the signal, a sampling rate that is not positive; what `estimate_hurst` refuses, with
-        the first sample of the window
+    ValueError
+        a window longer than the signal, a sampling rate that is not positive; what `estimate_hurst` refuses, with the
+        first sample of the window
 
     Examples
     --------

@@ -84,7 +84,8 @@ def wavelet_spectrum(
 
     Raises
     ------
-    ValueError : octaves that are not there, or a block smaller than M or larger than the last octave
+    ValueError
+        octaves that are not there, or a block smaller than M or larger than the last octave
 
     Examples
     --------
@@ -148,7 +149,8 @@ def log2_eigenvalues(S: np.ndarray, octave: int) -> np.ndarray:
 
     Raises
     ------
-    ValueError : no block at all has a positive eigenvalue at some place: "rank-deficient"
+    ValueError
+        no block at all has a positive eigenvalue at some place: "rank-deficient"
     """
     values = S[..., 0] if S.shape[-1] == 1 else np.linalg.eigvalsh(S)
     if (values > _SINGULAR * values[..., -1:]).all():

@@ -27,8 +27,10 @@ def read_signal(x: Any) -> Signal:
 
     Raises
     ------
-    TypeError : complex numbers or no numbers at all
-    ValueError : wrong shape, NaN or infinities (channel and first sample are named), fewer samples than channels
+    TypeError
+        complex numbers or no numbers at all
+    ValueError
+        wrong shape, NaN or infinities (channel and first sample are named), fewer samples than channels
     """
     names = None
     if hasattr(x, "columns") and hasattr(x, "to_numpy"):

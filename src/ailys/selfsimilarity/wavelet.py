@@ -87,8 +87,10 @@ def wavelet_coefficients(x: Any, *, vanishing_moments: int = 2, max_octave: int 
 
     Raises
     ------
-    ValueError : too few samples, an order outside 1..20, or an octave that the signal does not have
-    TypeError : samples that are not real numbers
+    ValueError
+        too few samples, an order outside 1..20, or an octave that the signal does not have
+    TypeError
+        samples that are not real numbers
 
     Examples
     --------

@@ -40,7 +40,9 @@ def audit(
 
     Raises
     ------
-    ValueError : a model without horizon, observations that do not fit, an action that the model forbids, or more than ``max_atoms``
+    ValueError
+        a model without horizon, observations that do not fit, an action that the model forbids, or more than
+        ``max_atoms``
     """
     if mdp.horizon is None:
         raise ValueError("an audit follows episodes to their end: give the model a horizon, mdp.replace(horizon=...)")
@@ -54,7 +56,8 @@ def greedy_table(agent: Any, mdp: TabularMDP, observations: Any = None) -> np.nd
 
     Raises
     ------
-    ValueError : observations that do not fit, or an action that the model forbids, with the first state at fault
+    ValueError
+        observations that do not fit, or an action that the model forbids, with the first state at fault
     """
     seen = _observations(agent, mdp, observations)
     # in a terminal state nothing is decided: any allowed action stands for it

@@ -85,7 +85,8 @@ class C51(ActsByRisk, QRDQN):
 
     Raises
     ------
-    ValueError : ``v_min`` not below ``v_max``, fewer than 2 atoms, or an unknown risk
+    ValueError
+        ``v_min`` not below ``v_max``, fewer than 2 atoms, or an unknown risk
     """
 
     policy_aliases: ClassVar[dict[str, Any]] = {"MlpPolicy": CategoricalPolicy}

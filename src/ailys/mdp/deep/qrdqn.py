@@ -72,7 +72,8 @@ class RiskSensitiveQRDQN(ActsByRisk, QRDQN):
 
     Raises
     ------
-    ValueError : an unknown risk
+    ValueError
+        an unknown risk
     """
 
     policy_aliases: ClassVar[dict[str, Any]] = {

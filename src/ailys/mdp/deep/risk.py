@@ -32,7 +32,8 @@ class Risk:
 
     Raises
     ------
-    ValueError : an unknown kind, or a parameter outside its range
+    ValueError
+        an unknown kind, or a parameter outside its range
 
     Examples
     --------

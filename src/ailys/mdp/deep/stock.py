@@ -25,8 +25,10 @@ class StockObservation(gymnasium.Wrapper):
 
     Raises
     ------
-    TypeError : the observation space is neither Discrete nor Box
-    ValueError : ``scale`` is not a positive number, or the horizon is unknown
+    TypeError
+        the observation space is neither Discrete nor Box
+    ValueError
+        ``scale`` is not a positive number, or the horizon is unknown
 
     Examples
     --------

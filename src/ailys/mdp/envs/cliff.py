@@ -42,7 +42,8 @@ class Cliff(TableEnv):
 
     Raises
     ------
-    ValueError : a parameter outside its range; the sentence names it
+    ValueError
+        a parameter outside its range; the sentence names it
 
     Examples
     --------

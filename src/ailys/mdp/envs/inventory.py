@@ -30,7 +30,8 @@ class Inventory(TableEnv):
 
     Raises
     ------
-    ValueError : a parameter outside its range; the sentence names it
+    ValueError
+        a parameter outside its range; the sentence names it
 
     Examples
     --------

@@ -33,7 +33,8 @@ class Qubit(TableEnv):
 
     Raises
     ------
-    ValueError : a parameter outside its range; the sentence names it
+    ValueError
+        a parameter outside its range; the sentence names it
 
     Examples
     --------

@@ -39,7 +39,8 @@ class Reactor(TableEnv):
 
     Raises
     ------
-    ValueError : a parameter outside its range; the sentence names it
+    ValueError
+        a parameter outside its range; the sentence names it
 
     Examples
     --------

@@ -125,9 +125,11 @@ class TabularLearner(ABC):
 
         Raises
         ------
-        TypeError : neither a table nor an environment with Discrete spaces
-        ValueError : ``n_episodes`` < 1, an unknown horizon, a reward outside the range that was promised, or more outcomes than
-            were promised
+        TypeError
+            neither a table nor an environment with Discrete spaces
+        ValueError
+            ``n_episodes`` < 1, an unknown horizon, a reward outside the range that was promised, or more outcomes
+            than were promised
         """
         self._world = None
         return self.partial_fit(env, n_episodes, mdp=mdp)
@@ -137,7 +139,8 @@ class TabularLearner(ABC):
 
         Raises
         ------
-        ValueError : as for `fit`, or a problem of another shape than before
+        ValueError
+            as for `fit`, or a problem of another shape than before
         """
         if isinstance(n_episodes, bool) or not isinstance(n_episodes, (int, np.integer)) or n_episodes < 1:
             raise ValueError(f"n_episodes must be a whole number >= 1; got {n_episodes!r}")
@@ -185,7 +188,8 @@ class TabularLearner(ABC):
 
         Raises
         ------
-        ValueError : nothing was fitted yet, or the law of the environment is not known
+        ValueError
+            nothing was fitted yet, or the law of the environment is not known
         """
         self._fitted()
         if self._best is None:
@@ -245,7 +249,8 @@ class ModelLearner(TabularLearner):
 
     Raises
     ------
-    ValueError : a parameter outside its range
+    ValueError
+        a parameter outside its range
     """
 
     def __init__(

@@ -35,7 +35,8 @@ class BPIUCRL(ModelLearner):
 
     Raises
     ------
-    ValueError : a parameter outside its range
+    ValueError
+        a parameter outside its range
 
     Attributes
     ----------

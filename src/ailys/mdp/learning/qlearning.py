@@ -25,7 +25,8 @@ class QLearning(TabularLearner):
 
     Raises
     ------
-    ValueError : a parameter outside its range
+    ValueError
+        a parameter outside its range
 
     Examples
     --------

@@ -29,7 +29,8 @@ class UCBVI(ModelLearner):
 
     Raises
     ------
-    ValueError : a parameter outside its range
+    ValueError
+        a parameter outside its range
 
     Examples
     --------
