@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 
 from ailys.cli import main
@@ -49,8 +51,6 @@ def test_bad_words_give_one_line_and_code_2(capsys, arguments):
 
 
 def test_a_fault_of_our_own_is_one_line_too(capsys, monkeypatch, tmp_path):
-    import numpy as np
-
     import ailys.butterfly
 
     def broken(*args, **kwargs):
@@ -103,8 +103,6 @@ def test_the_import_is_light_and_the_help_fast():
 def test_warnings_of_libraries_are_lines_of_the_program(capsys, monkeypatch, tmp_path):
     import warnings
 
-    import numpy as np
-
     import ailys.butterfly
 
     honest = ailys.butterfly.butterfly
@@ -124,8 +122,6 @@ def test_warnings_of_libraries_are_lines_of_the_program(capsys, monkeypatch, tmp
 
 
 def test_an_interrupt_is_one_line(capsys, monkeypatch, tmp_path):
-    import numpy as np
-
     import ailys.butterfly
 
     def interrupted(*args, **kwargs):
@@ -134,3 +130,39 @@ def test_an_interrupt_is_one_line(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(ailys.butterfly, "butterfly", interrupted)
     np.save(tmp_path / "a.npy", np.eye(4))
     assert run(capsys, "butterfly", "factorize", str(tmp_path / "a.npy")) == (130, "", "ailys: stopped\n")
+
+
+def test_an_interrupt_behind_another_error_is_an_interrupt(capsys, monkeypatch, tmp_path):
+    import ailys.butterfly
+
+    def stopped(*args, **kwargs):
+        class Meanwhile:  # Python 3.11 puts what happens here into a RuntimeError
+            def __set_name__(self, owner, name):
+                raise KeyboardInterrupt
+
+        type("Library", (), {"attribute": Meanwhile()})
+
+    monkeypatch.setattr(ailys.butterfly, "butterfly", stopped)
+    np.save(tmp_path / "a.npy", np.eye(4))
+    code, _, err = run(capsys, "butterfly", "factorize", str(tmp_path / "a.npy"))
+    assert (code, err) == (130, "ailys: stopped\n")
+
+
+def test_an_interrupt_in_a_callback_of_compiled_code_is_not_lost(capsys, monkeypatch, tmp_path):
+    import ctypes
+
+    import ailys.butterfly
+
+    @ctypes.CFUNCTYPE(None)
+    def callback():
+        raise KeyboardInterrupt
+
+    def stopped(*args, **kwargs):
+        callback()
+        time.sleep(5)
+        raise AssertionError("the interrupt was dropped")
+
+    monkeypatch.setattr(ailys.butterfly, "butterfly", stopped)
+    np.save(tmp_path / "a.npy", np.eye(4))
+    code, _, err = run(capsys, "butterfly", "factorize", str(tmp_path / "a.npy"))
+    assert (code, err) == (130, "ailys: stopped\n")

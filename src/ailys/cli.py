@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import importlib
 import os
 import sys
+import threading
 import warnings
 from typing import Annotated, Any
 
@@ -71,8 +73,12 @@ def main(arguments: list[str] | None = None) -> None:
     command = typer.main.get_command(app)
     if sys.stdout is None:  # closed by the caller
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    with warnings.catch_warnings(record=True) as caught:
-        code = _run(command, arguments)
+    previous, sys.unraisablehook = sys.unraisablehook, _interrupt_again
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            code = _run(command, arguments)
+    finally:
+        sys.unraisablehook = previous
     if code in (Exit.DONE, Exit.REFUSED):  # otherwise the one line that says why matters
         for text in dict.fromkeys(_remark(item) for item in caught):
             warn(text)
@@ -91,27 +97,46 @@ def _run(command: Any, arguments: list[str] | None) -> int:
         result = command.main(args=arguments, prog_name="ailys", standalone_mode=False)
         if isinstance(result, int):
             code = _say("stopped", 130) if result == 130 else result  # 130: how Typer returns an interrupt
-    except typer.Abort:
-        code = _say("stopped", 130)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         code = _say("stopped", 130)
     except SystemExit:  # Typer's way to say that the reader of a pipe has gone: nobody to tell
         code = Exit.DONE
-    except Refused as fault:
-        code = _say(str(fault), Exit.REFUSED)
-    except (ValueError, TypeError, OSError, MissingExtra) as fault:
-        code = _say(str(fault), Exit.BAD_INPUT)
-    except MemoryError:
-        code = _say("not enough memory for this input", Exit.BAD_INPUT)
     except Exception as fault:
-        if _is_usage(fault):
-            code = _usage(fault)
-        elif os.environ.get("AILYS_TRACEBACK"):
-            raise
-        else:
-            text = f"a fault in ailys itself ({type(fault).__name__}: {fault}); run again with AILYS_TRACEBACK=1 and report it"
-            code = _say(text, Exit.FAILED)
+        code = _explain(fault)
     return code
+
+
+def _explain(fault: Exception) -> int:
+    """One line that says what went wrong; the exit code."""
+    if _interrupted(fault):
+        return _say("stopped", 130)
+    if _is_usage(fault):
+        return _usage(fault)
+    if isinstance(fault, Refused):
+        return _say(str(fault), Exit.REFUSED)
+    if isinstance(fault, (ValueError, TypeError, OSError, MissingExtra)):
+        return _say(str(fault), Exit.BAD_INPUT)
+    if isinstance(fault, MemoryError):
+        return _say("not enough memory for this input", Exit.BAD_INPUT)
+    if os.environ.get("AILYS_TRACEBACK"):
+        raise fault
+    text = f"a fault in ailys itself ({type(fault).__name__}: {fault}); run again with AILYS_TRACEBACK=1 and report it"
+    return _say(text, Exit.FAILED)
+
+
+def _interrupted(fault: BaseException | None) -> bool:
+    """Whether an interrupt is behind the fault: while a library defines a class, Python puts it into a RuntimeError."""
+    while fault is not None and not isinstance(fault, KeyboardInterrupt):
+        fault = fault.__cause__ or fault.__context__
+    return fault is not None
+
+
+def _interrupt_again(ignored: Any) -> None:
+    """An interrupt that falls into a callback of compiled code is dropped there: it comes again a moment later."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, _thread.interrupt_main).start()  # not now: this is still inside of the callback
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _is_usage(fault: Exception) -> bool:

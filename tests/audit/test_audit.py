@@ -17,7 +17,7 @@ def verdicts(capsys, *arguments):
 
 
 def test_every_claim_holds_and_every_domain_has_some(capsys):
-    code, found = verdicts(capsys, "--trials", "8")
+    code, found = verdicts(capsys, "--trials", "3")  # CI runs the whole audit with more
     assert code == 0
     assert all(v["verdict"] != "broken" for v in found.values())
     assert all(v["verdict"] == "holds" for v in found.values() if v["level"] == 0)
@@ -66,8 +66,8 @@ def test_a_spoiled_lower_bound_is_caught(capsys, monkeypatch):
 
 
 def test_the_same_seed_gives_the_same_verdicts_on_two_workers():
-    one = [v.to_dict() for _, v in audit(all_claims(), 3, rng=5)]
-    two = [v.to_dict() for _, v in audit(all_claims(), 3, rng=np.random.default_rng(5), n_jobs=2)]
+    one = [v.to_dict() for _, v in audit(all_claims(), 2, rng=5)]
+    two = [v.to_dict() for _, v in audit(all_claims(), 2, rng=np.random.default_rng(5), n_jobs=2)]
     assert one == two
 
 

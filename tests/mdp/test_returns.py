@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, wasserstein_distance
 
@@ -63,6 +63,7 @@ def test_evar_is_the_supremum_over_a_grid_of_beta(pairs, alpha):
 
 @settings(max_examples=60, deadline=None)
 @given(LAWS, st.floats(-60, 60))
+@example([(1.0, 1.0), (3.4e-201, 1.0)], 0.0)
 def test_chernoff_bounds_the_distribution_function(pairs, x):
     law = _law(pairs)
     assert law.cdf(x) <= law.chernoff(x) + 1e-9

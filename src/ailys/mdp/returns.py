@@ -173,10 +173,12 @@ class ReturnDistribution(Answer):
 
         live = self.weights > 0
         atoms, w = self.atoms[live], self.weights[live] / self.weights.sum()
-        if _number(x) < atoms[0]:
+        near = self._near(_number(x))
+        first, x = abs(x - atoms[0]) <= near, x + near  # what `cdf` counts as at most x
+        if x < atoms[0]:
             return 0.0
-        if x == atoms[0]:
-            return float(w[0])
+        if first:
+            return float(w[atoms <= x].sum())
         if x >= float(w @ atoms):
             return 1.0
         scale = float(atoms[-1] - atoms[0])
