@@ -72,7 +72,7 @@ def plot_certificate(answer: ButterflyFactorization, ax: Axes | None = None) -> 
     ax.set_xlabel("split behind factor")
     ax.set_ylabel("relative error")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=8, loc="lower right")
+    ax.legend(loc="lower right")
     return ax
 
 
@@ -87,7 +87,7 @@ def plot_pareto(result: ParetoResult, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("parameters")
     ax.set_ylabel("relative error")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 

@@ -58,7 +58,7 @@ def plot_rank_one(answer: RankOneQuantization, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("scaling of x")
     ax.set_ylabel("relative error")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
@@ -97,5 +97,5 @@ def plot_curve(curve: PrecisionCurve, ax: Axes | None = None) -> Axes:
         )
     ax.set_xlabel("significant bits t")
     ax.set_ylabel("relative error")
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
