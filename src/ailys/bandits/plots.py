@@ -62,7 +62,7 @@ def plot_regret(result: RegretResult, ax: Axes | None = None) -> Axes:
 
 def plot_identification(result: IdentificationResult, ax: Axes | None = None) -> Axes:
     """Boxes of the stopping times, lower bound, error rates."""
-    ax = new_axes(ax, figsize=(6.4, 0.7 + 0.42 * len(result.policies)))
+    ax = new_axes(ax, figsize=(6.4, 1.0 + 0.42 * len(result.policies)))
     boxes = ax.boxplot(
         [*result.stopping_time], orientation="horizontal", whis=(5, 95), showfliers=False, patch_artist=True, widths=0.6
     )
@@ -77,7 +77,7 @@ def plot_identification(result: IdentificationResult, ax: Axes | None = None) ->
     ax.set_xlim(left=0)
     ax.set_xlabel("draws until the answer")
     _count_ticks(ax)
-    ax.legend(loc="upper right")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return ax
 
 
@@ -89,6 +89,7 @@ def plot_weights(answer: OracleWeights, ax: Axes | None = None) -> Axes:
         raise ValueError(f"plot one problem at a time; this answer holds a batch of shape {weights.shape}")
     ax.bar(range(len(weights)), weights, color=PALETTE[0])
     ax.set_xlabel("arm")
+    _count_ticks(ax)
     ax.set_ylabel("share of the draws")
     return ax
 
@@ -102,6 +103,7 @@ def plot_proportions(counts: np.ndarray, answer: OracleWeights | None = None, ax
         ax.bar(x + width / 2, answer.weights, width, color=PALETTE[1], label="oracle")
         ax.legend()
     ax.set_xlabel("arm")
+    _count_ticks(ax)
     ax.set_ylabel("share of the draws")
     return ax
 
@@ -213,5 +215,5 @@ def plot_optimization(result: OptimizeResult, f: Callable[[Any], float] | None =
     ax.plot(result.points, result.values, ".", color=PALETTE[5], markersize=3, alpha=0.5, label="measurements")
     ax.axvline(float(result.x), color=PALETTE[1], linestyle="--", label="point found")
     ax.set_xlabel("x")
-    ax.legend(loc="best")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
     return ax
