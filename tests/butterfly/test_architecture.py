@@ -1,6 +1,7 @@
 """Patterns and chains: supports, chainability, reduction, the named architectures."""
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -160,3 +161,10 @@ def test_positions_out_of_range_are_refused():
         Chain.dyadic(8).product(2, 2)
     with pytest.raises(ValueError, match="power of two"):
         Chain.dyadic(12)
+
+
+def test_patterns_and_chains_pickled_by_earlier_versions_are_read():
+    chain = Chain.monarch(64)
+    assert pickle.loads(pickle.dumps(chain)) == chain
+    earlier = b"cailys.butterfly.architecture\nPattern\n(I1\nI2\nI3\nI4\ntR."  # when both were in one file
+    assert pickle.loads(earlier) == Pattern(1, 2, 3, 4)

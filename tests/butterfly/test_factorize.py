@@ -223,6 +223,7 @@ def test_singular_weights_are_ridged_and_said_so():
     A = gaussian(np.random.default_rng(0), (16, 16))
     answer = butterfly(A, "monarch", col_weight=np.r_[0.0, np.ones(15)])
     assert "zeros" in answer.notes[0]
+    assert answer.facts()["remarks"] == answer.notes[0]
     blocks = np.zeros((4, 4, 4, 1))
     blocks[:, 0, 0] = 1.0
     assert "singular" in butterfly(A, "monarch", col_weight=blocks).notes[0]

@@ -335,6 +335,7 @@ def test_reports_read_well(network):
     assert "best possible" in table
     assert "each of the" in result.summary()
     record = result.to_dict()
+    assert "the smallest error possible for its architecture" in record["guarantee"]["statement"]
     assert record["layers"][0]["guarantee"]["kind"] in ("optimal", "exact") if record["layers"][0]["replaced"] else True
     assert result.plot().get_xlim()[0] == 0
 

@@ -75,6 +75,8 @@ def test_chain_inspect_and_curve(run, tmp_path):
         (("rank-one", "X.npy", "Y.npy", "--bits", "e9"), "'e4m3'"),
         (("rank-one", "X.npy", "Y.npy", "--out", "X.npy"), "ends in .npz"),
         (("rank-one", "X.npy", "Y.npy", "--bits", "53"), "sampled"),
+        (("chain", "factors.npz", "--jobs", "0"), "--jobs must be"),
+        (("curve", "factors.npz", "--jobs", "0"), "--jobs must be"),
         (("chain", "missing.npz"), "no such file"),
         (("chain", "text.npz"), "not a NumPy .npz"),
         (("chain", "empty.npz"), "archive is empty"),
@@ -105,6 +107,7 @@ def test_messages_speak_of_options_and_a_refused_figure_leaves_nothing(run, tmp_
     for words, said in (
         (("rank-one", "X.npy", "Y.npy", "--bits", "e9"), "--bits must be a number of significant bits"),
         (("rank-one", "X.npy", "Y.npy", "--bits", ","), "--bits must be a number of significant bits"),
+        (("rank-one", "X.npy", "Y.npy", "--bits", "float32"), "take fewer --bits, or pass --sampled"),
         (("rank-one", "X.npy", "Y.npy", "--bits", "40"), "take fewer --bits, or pass --sampled"),
         (("chain", "factors.npz", "--bits", "e9"), "--bits must be a number of significant bits"),
         (("chain", "factors.npz", "--beam", "9" * 30), "'--beam'"),
@@ -117,4 +120,5 @@ def test_messages_speak_of_options_and_a_refused_figure_leaves_nothing(run, tmp_
         assert err.count("\n") == 1
         assert "fmt" not in err
         assert "max_breakpoints" not in err
+        assert "method=" not in err
     assert sorted(p.name for p in tmp_path.iterdir()) == before

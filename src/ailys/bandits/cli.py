@@ -88,7 +88,10 @@ def plan(
     """How many trials a test needs: fixed size, and simulated sizes when it is watched."""
     from . import plan_ab_test
 
-    show(plan_ab_test(baseline, lift, alpha, power, seed, alternative=alternative, n_replicates=replicates), as_json)
+    with progress(silent=as_json) as display:
+        display.add_task(f"{replicates} simulated tests", total=None)
+        answer = plan_ab_test(baseline, lift, alpha, power, seed, alternative=alternative, n_replicates=replicates)
+    show(answer, as_json)
 
 
 @app.command()
@@ -191,7 +194,7 @@ def discover(
         float, typer.Option("--margin", min=0, help="Limits of the lines above the worst single outage.")
     ] = 0.15,
     rule: Annotated[str, typer.Option("--rule", help="good-ucb or uniform.")] = "good-ucb",
-    bonus: Annotated[float, typer.Option("--bonus", help="C of Good-UCB.")] = 0.5,
+    bonus: Annotated[float, typer.Option("--bonus", help="Width C of the bonus of Good-UCB.")] = 0.5,
     target: Annotated[
         float | None, typer.Option("--target", help="Stop when all missing masses are below this.")
     ] = None,
@@ -231,9 +234,9 @@ def graph(
     weights: Annotated[Path, typer.Argument(help="Symmetric weights in a NumPy .npy file.")],
     means: Annotated[Path, typer.Option("--means", help="Means of the nodes in a .npy file.")],
     smoothness: Annotated[
-        float | None, typer.Option("--smoothness", help="R of the model; default: that of the means.")
+        float | None, typer.Option("--smoothness", help="Bound R of the energy mu' L mu; default: that of the means.")
     ] = None,
-    sigma: Annotated[float, typer.Option("--sigma", help="Noise.")] = 1.0,
+    sigma: Annotated[float, typer.Option("--sigma", help="Scale of the noise.")] = 1.0,
     delta: Annotated[float, typer.Option("--delta", help="Probability of a wrong answer.")] = 0.05,
     plot: Plot = None,
     force: Force = False,
@@ -285,7 +288,7 @@ def maximize(
     method: Annotated[
         str, typer.Option("--method", help="doo, soo, sequool, hoo, hct, poo, stosoo, stroquool, pacoptimizer.")
     ] = "soo",
-    budget: Annotated[int | None, typer.Option("--budget", max=_MOST, help="Evaluations at most.")] = None,
+    budget: Annotated[int | None, typer.Option("--budget", max=_MOST, help="Measurements at most.")] = None,
     epsilon: Annotated[float | None, typer.Option("--epsilon", help="Tolerated gap.")] = None,
     delta: Annotated[float | None, typer.Option("--delta", help="Probability of a worse answer.")] = None,
     lipschitz: Annotated[float | None, typer.Option("--lipschitz", help="Lipschitz constant.")] = None,
@@ -305,7 +308,7 @@ def maximize(
         raise ValueError(f"--bounds must be written as 0,1; got {' '.join(bounds)}")
     box = tuple(pairs[0]) if len(pairs) == 1 else pairs
     with progress(silent=as_json) as display:
-        display.add_task("evaluating", total=None)
+        display.add_task("measuring", total=None)
         result = run_search(
             load_function(function), box, method, budget=budget, epsilon=epsilon, delta=delta, lipschitz=lipschitz,
             noise=_number_or_name(noise),
@@ -313,7 +316,7 @@ def maximize(
     draw_figure(target, result.plot)
     show(result, as_json, **where(drawn=target))
     if result.settled is False:
-        raise Refused(f"{budget} evaluations were not enough for epsilon = {epsilon:g}; raise --budget")
+        raise Refused(f"{budget} measurements were not enough for epsilon = {epsilon:g}; raise --budget")
 
 
 def _numbers(text: str, option: str) -> list[float]:

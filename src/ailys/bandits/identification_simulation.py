@@ -96,7 +96,7 @@ class IdentificationResult(Answer):
     def facts(self) -> Mapping[str, Any]:
         """Lower bound and mean stopping times."""
         means = {
-            f"draws of {row['policy']}": f"{row['mean']:.0f} ± {row['standard_error']:.0f}" for row in self.table()
+            f"draws_of_{row['policy']}": f"{row['mean']:.0f} ± {row['standard_error']:.0f}" for row in self.table()
         }
         return {
             "T_star": self.characteristic_time,

@@ -38,7 +38,7 @@ class OptimizeResult(Answer):
     n_evaluations : calls of the function
     method : name of the method
     settled : for a tolerance: whether it was met within the budget
-    points, values : all evaluations
+    points, values : all measurements
     low, high, upper : leaves of the partition and their upper bounds
     """
 
@@ -148,7 +148,7 @@ def maximize(
     bounds : (low, high), or a list of such pairs
     method : "doo", "soo", "sequool" for exact values; "hoo", "hct", "poo", "stosoo", "stroquool" for noisy ones;
         "pacoptimizer" stops at a tolerance
-    budget : evaluations at most; may be left out with an ``epsilon``
+    budget : measurements at most; may be left out with an ``epsilon``
     epsilon, delta : tolerance and probability of a worse answer ("pacoptimizer"; with "doo" epsilon alone)
     lipschitz : Lipschitz constant ("doo", "pacoptimizer")
     noise : sub-Gaussian scale, or "bounded" ("pacoptimizer")
@@ -174,7 +174,7 @@ def maximize(
     if not callable(f):
         raise TypeError(f"f must be a function; got {type(f).__name__}")
     if budget is None and epsilon is None:
-        raise ValueError("give a budget of evaluations, or an epsilon: without either the search never ends")
+        raise ValueError("give a budget of measurements, or an epsilon: without either the search never ends")
     if epsilon is not None and name not in ("doo", "pacoptimizer"):
         raise ValueError(f"the method {name!r} certifies no gap: epsilon needs 'doo' or 'pacoptimizer'")
     if budget is None and name in _BUDGETED:

@@ -23,7 +23,7 @@ __all__ = ["DOO", "SOO", "Optimizer", "SequOOL", "check_budget"]
 
 
 def check_budget(budget: Any, least: int = 1) -> int:
-    """A number of evaluations."""
+    """A number of measurements."""
     if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)) or budget < least:
         raise ValueError(f"budget must be a whole number >= {least}; got {budget!r}")
     return int(budget)
@@ -330,7 +330,7 @@ class SOO(_ByDepth):
 class SequOOL(_ByDepth):
     """Sequential online optimisation: ``floor(h_max / h)`` best cells of each depth (Bartlett, Gabillon, Valko 2019).
 
-    ``h_max = floor(n / sum_{t <= n} 1 / t)`` for a budget of n evaluations.
+    ``h_max = floor(n / sum_{t <= n} 1 / t)`` for a budget of n measurements.
 
     Raises
     ------

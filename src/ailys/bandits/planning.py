@@ -45,7 +45,7 @@ class ABTestPlan(Answer):
 
     def facts(self) -> Mapping[str, Any]:
         """Sizes in the order of interest."""
-        quantiles = {f"anytime_n_{100 * share:g}_%": n for share, n in self.quantiles.items()}
+        quantiles = {f"anytime_n_{100 * share:g}_percent": n for share, n in self.quantiles.items()}
         return {
             "baseline": self.baseline,
             "with_the_lift": self.baseline + self.lift,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.answer import readable
 from ..core.figures import PALETTE, new_axes
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ __all__ = [
 ]
 
 
+def _count_ticks(ax: Axes) -> None:
+    """Whole numbers along the x axis, in groups of three digits."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
+    ax.xaxis.set_major_formatter(lambda value, _: readable(round(value)))
+
+
 def plot_regret(result: RegretResult, ax: Axes | None = None) -> Axes:
     """Mean regret, band from 10 to 90 %, lower bound; logarithmic time."""
     ax = new_axes(ax, figsize=(6, 3.8))
@@ -47,13 +56,13 @@ def plot_regret(result: RegretResult, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("time")
     ax.set_ylabel("regret")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
 def plot_identification(result: IdentificationResult, ax: Axes | None = None) -> Axes:
     """Boxes of the stopping times, lower bound, error rates."""
-    ax = new_axes(ax, figsize=(6.4, 0.7 + 0.42 * len(result.policies)))
+    ax = new_axes(ax, figsize=(6.4, 1.0 + 0.42 * len(result.policies)))
     boxes = ax.boxplot(
         [*result.stopping_time], orientation="horizontal", whis=(5, 95), showfliers=False, patch_artist=True, widths=0.6
     )
@@ -64,10 +73,11 @@ def plot_identification(result: IdentificationResult, ax: Axes | None = None) ->
     ax.plot(result.mean, np.arange(1, len(result.policies) + 1), "D", color=PALETTE[1], markersize=4, label="mean")
     ax.axvline(result.lower_bound, color=PALETTE[2], linestyle="--", label="lower bound of every strategy")
     labels = [f"{n} ({100 * e:.1f} % wrong)" for n, e in zip(result.policies, result.error_rate, strict=True)]
-    ax.set_yticks(range(1, len(labels) + 1), labels, fontsize=9)
+    ax.set_yticks(range(1, len(labels) + 1), labels)
     ax.set_xlim(left=0)
     ax.set_xlabel("draws until the answer")
-    ax.legend(fontsize=8, loc="upper right")
+    _count_ticks(ax)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return ax
 
 
@@ -79,6 +89,7 @@ def plot_weights(answer: OracleWeights, ax: Axes | None = None) -> Axes:
         raise ValueError(f"plot one problem at a time; this answer holds a batch of shape {weights.shape}")
     ax.bar(range(len(weights)), weights, color=PALETTE[0])
     ax.set_xlabel("arm")
+    _count_ticks(ax)
     ax.set_ylabel("share of the draws")
     return ax
 
@@ -90,8 +101,9 @@ def plot_proportions(counts: np.ndarray, answer: OracleWeights | None = None, ax
     ax.bar(x - (width / 2 if answer is not None else 0), counts / counts.sum(), width, color=PALETTE[0], label="drawn")
     if answer is not None:
         ax.bar(x + width / 2, answer.weights, width, color=PALETTE[1], label="oracle")
-        ax.legend(fontsize=8)
+        ax.legend()
     ax.set_xlabel("arm")
+    _count_ticks(ax)
     ax.set_ylabel("share of the draws")
     return ax
 
@@ -104,8 +116,9 @@ def plot_evidence(result: ABTestResult, ax: Axes | None = None) -> Axes:
     ax.plot(np.arange(1, len(result.path) + 1), result.path, color=PALETTE[0], label="evidence against equal arms")
     ax.axhline(-math.log(result.alpha), color=PALETTE[1], linestyle="--", label=f"reject at {result.alpha:g}")
     ax.set_xlabel("trials")
+    _count_ticks(ax)
     ax.set_ylabel("ln(e-value)")
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
@@ -124,7 +137,8 @@ def plot_intervals(result: ABTestResult, ax: Axes | None = None) -> Axes:
             ax.errorbar([i], [mean], [[mean - low], [high - mean]], fmt="o", color=colour, capsize=4)
     if result.paths:
         ax.set_xlabel("trials")
-        ax.legend(fontsize=8)
+        _count_ticks(ax)
+        ax.legend()
     else:
         ax.set_xticks(range(len(result.intervals)), [str(name) for name in result.intervals])
         ax.set_xlim(-0.7, len(result.intervals) - 0.3)
@@ -139,9 +153,10 @@ def plot_discovery(histories: Mapping[str, np.ndarray], ax: Axes | None = None) 
     for i, (name, history) in enumerate(histories.items()):
         ax.plot(np.arange(1, len(history) + 1), history, color=PALETTE[i % len(PALETTE)], label=name)
     ax.set_xlabel("requests")
+    _count_ticks(ax)
     ax.set_ylabel("interesting items found")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
@@ -197,8 +212,8 @@ def plot_optimization(result: OptimizeResult, f: Callable[[Any], float] | None =
     if f is not None:
         x = np.linspace(*result.bounds[0], 800)
         ax.plot(x, [f(v) for v in x], color=PALETTE[0], label="function")
-    ax.plot(result.points, result.values, ".", color=PALETTE[5], markersize=3, alpha=0.5, label="evaluations")
+    ax.plot(result.points, result.values, ".", color=PALETTE[5], markersize=3, alpha=0.5, label="measurements")
     ax.axvline(float(result.x), color=PALETTE[1], linestyle="--", label="point found")
     ax.set_xlabel("x")
-    ax.legend(fontsize=8, loc="best")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
     return ax

@@ -49,7 +49,7 @@ class RegretResult(Answer):
         n = self.regret.shape[1]
         errors = self.regret[:, :, -1].std(axis=1, ddof=1 if n > 1 else 0) / np.sqrt(n)
         final = {
-            f"regret of {name}": f"{mean:.1f} ± {error:.1f}"
+            f"regret_of_{name}": f"{mean:.1f} ± {error:.1f}"
             for name, mean, error in zip(self.policies, self.mean[:, -1], errors, strict=True)
         }
         rest = {

@@ -1,10 +1,8 @@
-"""Patterns of Kronecker-sparse factors, and chains of them: the butterfly architectures.
+"""Chains of patterns: the butterfly architectures.
 
-A factor with pattern ``(a, b, c, d)`` has the support ``I_a (x) 1_{b x c} (x) I_d``: it is a matrix
-of shape ``abd x acd`` with ``abcd`` free entries, stored as the 4-D array ``x[a, b, c, d]`` with
-``X[i b d + j d + l, i c d + k d + l] = x[i, j, k, l]``.
-A chain of such patterns describes the class of the products ``X_1 X_2 ... X_L``. When the chain is
-*chainable*, a best approximation in the class exists and can be approached with a guarantee.
+A chain of patterns describes the class of the products ``X_1 X_2 ... X_L`` of factors with these
+patterns. When the chain is *chainable*, a best approximation in the class exists and can be
+approached with a guarantee.
 
 Source: Le, Zheng, Riccietti, Gribonval, *Butterfly factorization with error guarantees*,
 SIAM J. Matrix Anal. Appl. 46(4), 2025 (chainability, redundancy: Def. 4.18, Alg. 4.1).
@@ -12,68 +10,22 @@ SIAM J. Matrix Anal. Appl. 46(4), 2025 (chainability, redundancy: Def. 4.18, Alg
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .pattern import Pattern, as_pattern, pair_fault
 
 if TYPE_CHECKING:
     import scipy.sparse
     from matplotlib.axes import Axes
 
 __all__ = ["Chain", "Pattern"]
-
-
-class Pattern(NamedTuple):
-    """Support ``I_a (x) 1_{b x c} (x) I_d`` of a Kronecker-sparse factor.
-
-    Examples
-    --------
-    >>> Pattern(2, 3, 4, 5).shape, Pattern(2, 3, 4, 5).n_params
-    ((30, 40), 120)
-    """
-
-    a: int
-    b: int
-    c: int
-    d: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the factor, ``(abd, acd)``."""
-        return self.a * self.b * self.d, self.a * self.c * self.d
-
-    @property
-    def n_params(self) -> int:
-        """Number of entries in the support, ``abcd``."""
-        return self.a * self.b * self.c * self.d
-
-    @property
-    def T(self) -> Pattern:
-        """Pattern of the transposed factor, ``(a, c, b, d)``."""
-        return Pattern(self.a, self.c, self.b, self.d)
-
-    def __mul__(self, other: object) -> Pattern:  # type: ignore[override]
-        """Pattern of the product of two factors whose patterns are chainable."""
-        if not isinstance(other, Pattern):
-            return NotImplemented
-        return Pattern(self.a, self.b * self.d // other.d, other.a * other.c // self.a, other.d)
-
-
-def _pair_fault(left: Pattern, right: Pattern) -> str | None:
-    """The rule of chainability that a consecutive pair breaks, or None."""
-    if right.a % left.a:
-        return f"a must divide the next a, but {left.a} does not divide {right.a}"
-    if left.d % right.d:
-        return f"the next d must divide d, but {right.d} does not divide {left.d}"
-    if (left.a * left.c) % right.a:
-        return f"a c / (next a) must be an integer, but {left.a} * {left.c} / {right.a} is not"
-    return None
 
 
 @dataclass(frozen=True)
@@ -100,7 +52,7 @@ class Chain:
     patterns: tuple[Pattern, ...]
 
     def __init__(self, patterns: Iterable[Sequence[int]]) -> None:
-        object.__setattr__(self, "patterns", tuple(_as_pattern(p, i) for i, p in enumerate(patterns)))
+        object.__setattr__(self, "patterns", tuple(as_pattern(p, i) for i, p in enumerate(patterns)))
         if not self.patterns:
             raise ValueError("a chain needs at least one pattern (a, b, c, d); got none")
         for i, (left, right) in enumerate(pairwise(self.patterns)):
@@ -142,7 +94,7 @@ class Chain:
     def fault(self) -> str | None:
         """Why the chain is not chainable (first bad pair and the rule it breaks), or None."""
         for i, (left, right) in enumerate(pairwise(self.patterns)):
-            if reason := _pair_fault(left, right):
+            if reason := pair_fault(left, right):
                 return f"factors {i + 1} and {i + 2}, {tuple(left)} and {tuple(right)}: {reason}"
         return None
 
@@ -437,63 +389,9 @@ class Chain:
         >>> print(Chain.parse("monarch:r=2", (64, 64)))
         (1,8,16,8)(8,16,8,1)
         """
-        if text.lstrip().startswith(("[", "(")):
-            try:  # also as a chain is printed, without commas between the patterns
-                patterns = ast.literal_eval(
-                    f"[{text.strip().removeprefix('[').removesuffix(']').replace(')(', '),(')}]"
-                )
-            except (
-                SyntaxError,
-                TypeError,
-                ValueError,
-                RecursionError,
-                MemoryError,
-            ) as fault:  # the last: deep brackets
-                raise ValueError(f"cannot read the chain {text!r}: expected '[(a,b,c,d),...]'") from fault
-            return cls(patterns)
-        name, _, rest = text.strip().lower().partition(":")
-        options = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
-        allowed = {"monarch": {"r", "p", "q"}, "lowrank": {"r"}, "low_rank": {"r"}, "low-rank": {"r"}}.get(name, set())
-        stray = [part for part in rest.split(",") if "=" not in part] if rest and name != "radix" else []
-        if set(options) - allowed or stray:
-            raise ValueError(
-                f"cannot read the chain {text!r}: options of {name!r} are {', '.join(sorted(allowed)) or 'none'}"
-            )
-        try:
-            if name == "radix":
-                radices = [int(part) for part in rest.split(",")]
-            numbers = {key: int(value) for key, value in options.items()}
-        except ValueError as fault:
-            raise ValueError(f"cannot read the chain {text!r}: the options take whole numbers") from fault
-        if name in {"dyadic", "radix"} and shape[0] != shape[1]:
-            raise ValueError(f"the {name} chain is for square matrices; got {shape[0]} x {shape[1]} (try 'monarch')")
-        if name == "dyadic":
-            return cls.dyadic(shape[0])
-        if name == "radix":
-            return cls.radix(shape[0], radices)
-        if name == "monarch":
-            return cls.monarch(shape, numbers.get("p"), numbers.get("q"), numbers.get("r", 1))
-        if name in {"lowrank", "low_rank", "low-rank"}:
-            if "r" not in numbers:
-                raise ValueError(f"the chain {text!r} needs a rank, for example 'lowrank:r=5'")
-            return cls.low_rank(shape, numbers["r"])
-        if name == "dense":
-            return cls.dense(shape)
-        raise ValueError(
-            f"unknown chain {text!r}; expected 'dyadic', 'monarch[:r=2]', 'lowrank:r=5', 'radix:4,4,2', 'dense' "
-            "or '[(a,b,c,d),...]'"
-        )
+        from .chain_text import read_chain
 
-
-def _as_pattern(entry: Sequence[int], position: int) -> Pattern:
-    try:
-        numbers = tuple(int(v) for v in entry)
-        whole = all(n == v for n, v in zip(numbers, entry, strict=True))
-    except (TypeError, ValueError):
-        numbers, whole = (), False
-    if len(numbers) != 4 or not whole or min(numbers) < 1:
-        raise ValueError(f"pattern {position + 1} must be four positive integers (a, b, c, d); got {entry!r}")
-    return Pattern(*numbers)
+        return read_chain(text, shape)
 
 
 def _size(n: int, name: str) -> int:

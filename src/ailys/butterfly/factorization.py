@@ -207,7 +207,8 @@ class ButterflyFactorization(Answer):
         norm = "weighted Frobenius norm" if self.weighted else "Frobenius norm"
         values = {"error": self.error, "norm": self.norm, "n_params": float(self.n_params)}
         source = "Le, Zheng, Riccietti, Gribonval 2025; docs, butterfly, section 'What is guaranteed'"
-        assumptions = ("exact arithmetic: rounding adds about eps times the norm",)
+        unit = _unit_of_rounding(self.factors[0].dtype)
+        assumptions = (f"exact arithmetic: rounding adds about {unit:.1e} times the norm",)
         if self.exact:
             text = (
                 f"the factors give back the matrix: relative error {self.relative_error:.1e}, at the level of rounding"
@@ -348,7 +349,7 @@ class ButterflyFactorization(Answer):
         if self.sweeps:
             facts["sweeps"] = self.sweeps
         if self.notes:
-            facts["notes"] = "; ".join(self.notes)
+            facts["remarks"] = "; ".join(self.notes)
         return facts
 
 

@@ -59,7 +59,7 @@ def plot_chain(chain: Chain, ax: Axes | None = None) -> Axes:
 
 def plot_certificate(answer: ButterflyFactorization, ax: Axes | None = None) -> Axes:
     """Distances to the two-factor classes, with the error and its bounds."""
-    ax = new_axes(ax, figsize=(5.5, 3.4))
+    ax = new_axes(ax, figsize=(6.5, 3.6))
     norm = answer.norm or 1.0
     splits = answer.split_errors / norm
     positions = np.arange(1, len(splits) + 1)
@@ -72,7 +72,7 @@ def plot_certificate(answer: ButterflyFactorization, ax: Axes | None = None) -> 
     ax.set_xlabel("split behind factor")
     ax.set_ylabel("relative error")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=8, loc="lower right")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return ax
 
 
@@ -87,7 +87,7 @@ def plot_pareto(result: ParetoResult, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("parameters")
     ax.set_ylabel("relative error")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 

@@ -226,7 +226,7 @@ def _smallest(choices: Sequence[Sequence[Option]], cost: float) -> Allocation:
 def _why_kept(max_error: float | None) -> str:
     if max_error is not None:
         return f"no architecture with fewer weights has a relative error of {max_error:g} or less"
-    return "kept dense: the budget is better spent here than elsewhere"
+    return "the budget is better spent here than elsewhere"
 
 
 def _kept(layer: Layer, reason: str) -> LayerReport:

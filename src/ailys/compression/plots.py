@@ -30,5 +30,5 @@ def plot_layers(layers: Sequence[LayerReport], ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 1.02)
     ax.set_ylim(-0.7, len(layers) - 0.3)
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return ax

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..butterfly.architecture import Chain
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
@@ -148,17 +150,18 @@ def total_guarantee(layers: tuple[LayerReport, ...]) -> Guarantee | None:
         return None
     worst = max(replaced, key=lambda layer: layer.ratio)
     norm = "weighted norm of its matrix" if any(layer.weighted for layer in replaced) else "norm of its matrix"
-    text = (
-        f"each of the {len(replaced)} replaced layers is within {worst.ratio:.4g} times the smallest error possible for its "
-        f"architecture, relative to the {norm}; all other layers are untouched"
-    )
+    which = "the replaced layer" if len(replaced) == 1 else f"each of the {len(replaced)} replaced layers"
+    smallest = "the smallest error possible for its architecture"
+    reach = f"has {smallest}" if worst.ratio <= 1 + 1e-6 else f"is within {worst.ratio:.4g} times {smallest}"
+    text = f"{which} {reach}, relative to the {norm}; all other layers are untouched"
+    unit = np.finfo(np.float64 if all(layer.itemsize == 8 for layer in replaced) else np.float32).eps
     return Guarantee(
         "error-bound",
         text,
         float(worst.ratio),
         {"largest_relative_error": max(layer.relative_error for layer in replaced), "n_replaced": float(len(replaced))},
         (
-            "exact arithmetic: rounding adds about eps times the norm",
+            f"exact arithmetic: rounding adds about {unit:.1e} times the norm",
             "nothing is claimed about the output of the network",
         ),
         "docs, compression, section 'What is guaranteed'",

@@ -68,7 +68,9 @@ def _factor(x: Any, name: str, pattern: Pattern | None) -> Array:
     blocks = array.reshape(a, b, d, a, c, d)
     inside = np.einsum("ijlikl->ijkl", blocks)
     if np.count_nonzero(inside) != np.count_nonzero(array):
-        raise ValueError(f"{name} has entries outside the support of its pattern {tuple(pattern)}; give patterns=...")
+        raise ValueError(
+            f"{name} has entries outside the support of its pattern {tuple(pattern)}: give 4-D arrays, or patterns=..."
+        )
     return np.ascontiguousarray(inside)
 
 
@@ -81,7 +83,9 @@ def _pattern_of(matrix: Array, name: str) -> Pattern:
         a = matrix.shape[0] // (b * d)
         if a * b * d == matrix.shape[0] and a * c * d == matrix.shape[1]:
             return Pattern(a, b, c, d)
-    raise ValueError(f"cannot read the pattern of {name} from its zeros; give patterns=[(a, b, c, d), ...]")
+    raise ValueError(
+        f"cannot read the pattern of {name} from its zeros: give 4-D arrays (a, b, c, d), or patterns=[(a, b, c, d), ...]"
+    )
 
 
 def formats_for(fmt: Any, count: int) -> tuple[Format, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Out, Plot, print_json, progress, show, show_table, where
+from ..core.console import Force, Jobs, Json, Out, Plot, check_jobs, print_json, progress, show, show_table, where
 
 app = typer.Typer(no_args_is_help=True, help="Factors in few bits: rescaled before they are rounded.")
 
@@ -67,6 +67,7 @@ def chain(
     ] = "auto",
     beam: Annotated[int, typer.Option(min=1, max=1_000_000, help="Scalings kept for each column by 'beam'.")] = 16,
     no_scale: Annotated[bool, typer.Option("--no-scale", help="No real scale of the product.")] = False,
+    jobs: Jobs = 1,
     out: Out = None,
     plot: Plot = None,
     force: Force = False,
@@ -83,7 +84,9 @@ def chain(
     given = _read_factors(factors)
     with progress(silent=as_json) as display:
         display.add_task("rounding", total=None)
-        answer = quantize_chain(given, as_format(bits, "--bits"), method=method, beam=beam, scale=not no_scale)
+        answer = quantize_chain(
+            given, as_format(bits, "--bits"), method=method, beam=beam, scale=not no_scale, n_jobs=check_jobs(jobs)
+        )
     draw_figure(figure, answer.plot)  # first: an answer that cannot be drawn leaves nothing behind
     if target is not None:
         answer.save(target)
@@ -100,6 +103,7 @@ def curve(
         str, typer.Option("--bits", help="Range of significant bits, as 2:10 (both ends), or 2,4,8.")
     ] = "2:8",
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "rtn,pairwise,left_to_right,beam",
+    jobs: Jobs = 1,
     plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
@@ -113,7 +117,8 @@ def curve(
     given = _read_factors(factors)
     with progress(silent=as_json) as display:
         display.add_task("rounding", total=None)
-        answer = precision_bits_curve(given, ts, [word.strip() for word in methods.split(",") if word.strip()])
+        named = [word.strip() for word in methods.split(",") if word.strip()]
+        answer = precision_bits_curve(given, ts, named, n_jobs=check_jobs(jobs))
     draw_figure(figure, answer.plot)
     if as_json:
         print_json({**answer.to_dict(), **where(drawn=figure)})

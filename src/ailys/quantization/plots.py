@@ -58,7 +58,7 @@ def plot_rank_one(answer: RankOneQuantization, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("scaling of x")
     ax.set_ylabel("relative error")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
@@ -89,13 +89,16 @@ def plot_chain(answer: QuantizedChain, ax: Axes | None = None) -> Axes:
 
 def plot_curve(curve: PrecisionCurve, ax: Axes | None = None) -> Axes:
     """Error against significant bits, one line a method, with the slopes."""
+    from matplotlib.ticker import MaxNLocator
+
     ax = new_axes(ax, figsize=(6, 3.8))
     for name, errors in curve.errors.items():
         label, colour = METHOD_STYLE[name]
         ax.semilogy(
             curve.ts, errors, "o-", color=colour, markersize=4, label=f"{label} (slope {curve.slope(name):.2f})"
         )
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.set_xlabel("significant bits t")
     ax.set_ylabel("relative error")
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax

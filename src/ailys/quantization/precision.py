@@ -191,7 +191,7 @@ def precision_bits_curve(
     if chain_input(factors).factors[0].dtype.kind == "c":
         methods = [name for name in methods if name != "beam"]
     if not sizes or not methods:
-        raise ValueError("precision_bits_curve needs a number of bits and a method ('beam' takes real factors only)")
+        raise ValueError("a curve needs a number of bits and a method ('beam' takes real factors only)")
     answers = {
         name: [quantize_chain(factors, t, method=name, beam=beam, n_jobs=n_jobs) for t in sizes] for name in methods
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..butterfly import ButterflyOperator, Chain
-from ..core.answer import Answer
+from ..core.answer import Answer, readable
 from ..core.guarantee import Guarantee
 from .bits import BitCount
 from .formats import Codebook, Format, IntFormat
@@ -113,7 +113,7 @@ class QuantizedChain(Answer):
         source = "docs, quantization, section 'What is guaranteed'"
         assumptions = ("exact arithmetic: rounding adds at most a millionth of the error, and 1e-13",)
         naive = f"rounding entry by entry gives {self.error_rtn:.4g}"
-        size = f"{self.bits.total} bits are all that is stored"
+        size = f"{readable(self.bits.total)} bits are all that is stored"
         if self.excess is not None:
             best = (
                 "no other factors in these formats, with this scale, are closer"

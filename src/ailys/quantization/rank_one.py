@@ -197,7 +197,9 @@ def quantize_rank_one(
     elif levels[0] is not None or levels[1] is not None:
         x0, y0 = x.astype(kind), y.astype(kind)
         if shift_x + shift_y > _RANGE or max(abs(shift_x), abs(shift_y)) > _RANGE:
-            raise ValueError("the entries of x and y are too far from those of the codebook; use free_scale=True")
+            raise ValueError(
+                "the entries of x and y are too far from those of the format: take free_scale=True (--free-scale)"
+            )
         books = [_levels(fmt) for fmt in formats]
         found = best_in_codebook(x0, y0, wx, wy, *books, rounded=True, max_breakpoints=max_breakpoints)
         answer = _answer(found, x0, y0, wx, wy, formats, (1.0, None), (0, 0), False)
@@ -228,7 +230,7 @@ def _free(
 ) -> tuple[Scaling, float]:
     """With a real scale the two vectors do not depend on each other: each gets the direction nearest to its own."""
     if x.dtype.kind == "c":
-        raise ValueError("free_scale is for real vectors")
+        raise ValueError("a free scale is for real vectors")
     hats, lams, met, optimal = [], [], 0, True
     ones = np.ones(1)
     for v, w, fmt in ((x, wx, formats[0]), (y, wy, formats[1])):

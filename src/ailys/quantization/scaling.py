@@ -46,6 +46,14 @@ class SearchTooLong(ValueError):
         super().__init__(f"{self.what}, more than max_breakpoints = {most:.2g}; raise it, or {other}")
 
 
+class SearchTooFine(SearchTooLong):
+    """An exact search with more significant bits than sums in double precision tell apart."""
+
+    def __init__(self, t: int) -> None:
+        self.what, self.advice = f"an exact search takes at most {_FINE} significant bits, and {t} are asked for", ""
+        ValueError.__init__(self, f"{self.what}; use method='sampled'")
+
+
 class Scaling(NamedTuple):
     """``x_hat = round(lam x)``, ``y_hat = round(mu y)``, and how many roundings were compared."""
 
@@ -74,7 +82,7 @@ def best_scaling(
         lam, mu, _, _, met = sweep(x, wx, y, wy, t, ty, x_hat, y_hat, np.empty((5, x.size)), t)
         return Scaling(x_hat, y_hat if rounded else mu * y, lam, mu, int(met), True)
     if method == "exact" and t > _FINE:
-        raise ValueError(f"an exact search takes at most {_FINE} significant bits; got {t}: use method='sampled'")
+        raise SearchTooFine(t)
     ax, ay = np.abs(x[keep]), np.abs(y[keep_y])
     weights, weights_y = wx[keep], wy[keep_y]
     # simple candidates besides: no scaling, and each of the largest entries made a power of two
