@@ -98,7 +98,7 @@ class PriceOfPrivacy(Answer):
             title=f"{self.problem.replace('_', ' ')}, {self.n} records",
         )
         ax.set_ylim(bottom=min(self.private_bound.min(), self.nonprivate_bound.min()) / 8)  # room for the words
-        ax.legend(fontsize=9)
+        ax.legend()
         return ax
 
 

@@ -57,7 +57,7 @@ def plot_lines(estimate: HurstEstimate, ax: Axes | None = None, *, rival: HurstE
     ax.set_xlabel("octave j (scale $2^j$ samples)")
     ax.set_ylabel("log2 energy" if estimate.method == "univariate" else "log2 eigenvalue")
     if estimate.n_channels <= _LABELLED:
-        ax.legend(fontsize=8)
+        ax.legend()
     return ax
 
 
@@ -111,7 +111,7 @@ def _components(ax: Axes, place: np.ndarray, label: str) -> Axes:
     ax.set_xticks(place)
     ax.set_xlabel(label)
     ax.set_ylabel("exponent H")
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
@@ -133,7 +133,7 @@ def plot_modes(found: ModeCount, ax: Axes | None = None) -> Axes:
         )
     ax.set_xlabel("exponent H")
     ax.set_ylabel("density at the critical bandwidth")
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
@@ -163,7 +163,7 @@ def plot_diagram(diagram: LogScaleDiagram, ax: Axes | None = None) -> Axes:
     )  # fmt: skip
     ax.set_xlabel("octave j (scale $2^j$ samples)")
     ax.set_ylabel("log2 energy")
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
