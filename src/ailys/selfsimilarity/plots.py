@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -84,7 +84,8 @@ def plot_exponents(
             color=PALETTE[i % len(PALETTE)],
             label=name,
         )
-    return _components(ax, place, "component")
+    rising = truth is not None and bool((np.diff(truth) >= 0).all())
+    return _components(ax, place, "component", "lower right" if rising else "best")
 
 
 def plot_clusters(clusters: ExponentClusters, ax: Axes | None = None) -> Axes:
@@ -106,12 +107,12 @@ def plot_clusters(clusters: ExponentClusters, ax: Axes | None = None) -> Axes:
     return _components(ax, place, "component, in the order of the exponents")
 
 
-def _components(ax: Axes, place: np.ndarray, label: str) -> Axes:
+def _components(ax: Axes, place: np.ndarray, label: str, corner: Literal["best", "lower right"] = "best") -> Axes:
     """Axes of exponents over components."""
     ax.set_xticks(place)
     ax.set_xlabel(label)
     ax.set_ylabel("exponent H")
-    ax.legend()
+    ax.legend(loc=corner)
     return ax
 
 
