@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ailys.core.console import check_jobs, warn, where
+from ailys.core.console import check_jobs, progress, warn, where
 
 
 def test_a_remark_is_one_line_without_commands_to_the_terminal(capsys):
@@ -30,3 +30,14 @@ def test_numbers_of_workers_that_are_none_are_refused(jobs):
 def test_files_are_named_where_there_are_any():
     assert where() == {}
     assert where(written=Path("a.npy"), drawn=Path("b.svg")) == {"written": "a.npy", "drawn": "b.svg"}
+
+
+@pytest.mark.parametrize("total", [None, 7])
+def test_progress_is_shown_on_a_terminal_whether_the_end_is_known_or_not(total, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    with progress() as display:
+        display.update(display.add_task("working", total=total), advance=2)
+        display.refresh()
+    shown = capsys.readouterr().err
+    assert "working" in shown
+    assert ("2/7" in shown) == (total is not None)

@@ -33,6 +33,19 @@ def test_a_csv_is_solved_for_its_tail(run, table):
     assert report["guarantee"]["kind"] == "optimal"
 
 
+@pytest.mark.parametrize("risk", ["mean", "entrm", "evar", "cvar", "var", "threshold"])
+def test_every_solution_is_drawn(run, table, risk, tmp_path):
+    words = "--horizon", 2, "--risk", risk, "--beta", -1, "--threshold", 0.5, "--plot", "s.svg", "--json"
+    assert json.loads(run("solve", table, *words)[1])["drawn"] == "s.svg"
+    assert "<svg" in (tmp_path / "s.svg").read_text()
+
+
+def test_threads_do_not_change_the_answer(run, table):
+    one, two = (run("solve", table, "--discount", 0.9, "--jobs", jobs, "--json")[1] for jobs in (1, 2))
+    assert one == two
+    assert "--jobs must be" in run("solve", table, "--discount", 0.9, "--jobs", 0)[2]
+
+
 def test_a_policy_is_written_and_evaluated(run, tmp_path):
     assert json.loads(run("solve", "env:FrozenLake-v1", "--out", "p", "--json")[1])["written"] == "p.npy"
     assert run("solve", "env:FrozenLake-v1", "--out", "p")[0] == 2  # nothing is overwritten

@@ -58,6 +58,16 @@ def test_noise_that_leaves_traces_of_the_data_in_its_last_digits_is_caught():
     assert audit(mechanism, [1.0], [0.0], claimed_epsilon=1).verdict == "violation"
 
 
+def test_workers_that_draw_the_same_numbers_are_noticed():
+    settings = {"claimed_epsilon": 1, "n_samples": 8_000, "n_jobs": 2}
+    with pytest.raises(ValueError, match="two workers drew the same numbers"):
+        audit(laplace(1, np.random.default_rng(0)), [1], [0], **settings)  # all workers get a copy of one generator
+    found = audit(lambda data, n: data[0] + np.random.default_rng().laplace(size=n), [1], [0], **settings)
+    assert found.verdict == "no violation found"
+    constant = audit(lambda data, n: np.zeros(n), [1], [0], **settings)
+    assert constant.verdict == "no violation found"
+
+
 def test_several_outputs_are_judged_by_a_classifier():
     rng = np.random.default_rng(5)
 
@@ -84,7 +94,7 @@ def test_two_hundred_audits_of_a_correct_mechanism_accuse_nobody():
     # each may accuse with probability 0.01 at most; the bounds are conservative
     rng = np.random.default_rng(6)
     accused = sum(
-        audit(laplace(1, rng), [1], [0], claimed_epsilon=1, n_samples=20_000).verdict == "violation" for _ in range(200)
+        audit(laplace(1, rng), [1], [0], claimed_epsilon=1, n_samples=10_000).verdict == "violation" for _ in range(200)
     )
     assert accused == 0
 

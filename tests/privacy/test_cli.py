@@ -240,3 +240,10 @@ def test_a_large_epsilon_is_warned_about_on_one_line(run):
     code, _, err = run("count", "d.csv", "--column", "city", *COMMON[5:], "--epsilon", "50")
     assert code == 0
     assert re.fullmatch(r"ailys: epsilon = 50 protects hardly anybody; .*\n", err)
+
+
+def test_a_plan_does_not_depend_on_the_workers(run):
+    words = "plan", "--m", "2", "--n", "100", *COMMON, "--epsilon", "1", "--json"
+    one, two = (run(*words, "--jobs", jobs)[1] for jobs in ("1", "2"))
+    assert one == two
+    assert json.loads(one)["levels"] == 2

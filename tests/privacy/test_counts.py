@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -67,16 +68,20 @@ def test_sums_and_means_are_those_of_the_clipped_and_rounded_records(values, nei
 def test_intervals_cover_the_statistic_at_their_level(neighbours, budget):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 11, 300)
-    hits = np.zeros(4)
-    for seed in range(400):
+    # Wald's sequential test of .9 against .8: a right level is refused with probability 3e-5, .8 passes with probability .03
+    passed, refused = math.log(0.03), -math.log(3e-5)
+    ratio = np.zeros(4)
+    for seed in itertools.count():
         settings = {"neighbours": neighbours, **budget, "confidence": 0.9, "unsafe_rng": seed}
         answers = [count(x > 3, **settings), sum(x, **SETTINGS, **settings), mean(x, **SETTINGS, **settings)]
-        for k, (answer, truth) in enumerate(zip(answers, ((x > 3).sum(), x.sum(), x.mean()), strict=True)):
-            hits[k] += answer.lower - 1e-9 <= truth <= answer.upper + 1e-9
+        truths = ((x > 3).sum(), x.sum(), x.mean())
+        held = [a.lower - 1e-9 <= truth <= a.upper + 1e-9 for a, truth in zip(answers, truths, strict=True)]
         cells = histogram(x, **SETTINGS, **settings)
-        hits[3] += np.abs(cells.counts - np.bincount(x, minlength=11)).max() <= cells.half_width
-    # at level 0.9 fewer than 335 of 400 have probability 3e-5
-    assert (hits >= 335).all()
+        held.append(np.abs(cells.counts - np.bincount(x, minlength=11)).max() <= cells.half_width)
+        ratio += np.where(ratio <= passed, 0, np.where(held, math.log(0.8 / 0.9), math.log(2)))
+        assert (ratio < refused).all()
+        if (ratio <= passed).all():
+            break
 
 
 @pytest.mark.parametrize(("l1", "epsilon"), [(1, 1), (2, "0.3"), (11, 2), ("7/3", 1)])

@@ -1,6 +1,7 @@
 """Certified draws: exact at the borders of bins, where rounding and underflow would decide otherwise."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import mpmath
@@ -9,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ailys.privacy.exponential import EXP_ROUNDINGS, UNIT, exp_negative, exponential_choice, interval_of_quantile
+from ailys.privacy.exponential import (
+    EXP_ROUNDINGS,
+    UNIT,
+    exp_negative,
+    exponential_choice,
+    interval_of_quantile,
+    mp_context,
+)
 from ailys.privacy.noise import Source, random_source
 
 
@@ -120,3 +128,11 @@ def test_wrong_bins_are_refused():
             exponential_choice(weights, distances, 1)
     with pytest.raises(ValueError, match="negative"):
         exponential_choice([1], [0], -1)
+
+
+def test_each_thread_and_each_precision_has_a_context_of_its_own():
+    here = mp_context(200)
+    assert mp_context(200) is here
+    assert (mp_context(300).prec, here.prec, mpmath.mp.prec) == (300, 200, 53)
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(mp_context, 200).result() is not here

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Out, Plot, SeedOption, progress, show, show_table, where
+from ..core.console import Force, Jobs, Json, Out, Plot, SeedOption, check_jobs, progress, show, show_table, where
 from .cli_learn import learn
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Model = Annotated[
 ]
 Horizon = Annotated[int | None, typer.Option(min=1, help="Number of decisions.")]
 Discount = Annotated[float | None, typer.Option(help="Discount, instead of a horizon.")]
-Alpha = Annotated[float, typer.Option(help="Tail level in (0, 1].")]
+Alpha = Annotated[float, typer.Option(help="Fraction of worst returns, in (0, 1].")]
 
 
 def _load(model: str, horizon: int | None, discount: float | None) -> TabularMDP:
@@ -45,13 +45,16 @@ def solve(
     alpha: Alpha = 0.1,
     threshold: Annotated[float | None, typer.Option(help="Return to reach (risk 'threshold').")] = None,
     method: Annotated[str, typer.Option(help="For cvar, var and threshold: front, gpi, exact or bracket.")] = "front",
+    jobs: Jobs = 1,
     out: Out = None,
+    plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Find a policy for a risk, with what it is worth and what no policy exceeds; --out writes its actions (.npy)."""
     import ailys.mdp as mdps
 
+    from ..core.figures import draw_figure, figure_target
     from ..core.validation import result_target
     from .augmented import AugmentedPolicy
     from .files import save_policy
@@ -62,13 +65,15 @@ def solve(
         raise ValueError("--risk entrm needs --beta (negative: averse to risk)")
     if risk == "threshold" and threshold is None:
         raise ValueError("--risk threshold needs --threshold, the return to reach")
+    workers = check_jobs(jobs)
     target = result_target(out, ".npy", overwrite=force) if out else None
+    drawing = figure_target(plot, overwrite=force)
     mdp = _load(model, horizon, discount)
     with progress(silent=as_json) as display:
         display.add_task(f"solving {mdp.n_states} states", total=None)
         answer: Any
         if risk == "mean":
-            answer = mdps.solve(mdp)
+            answer = mdps.solve(mdp, n_jobs=workers)
         elif risk == "entrm":
             assert beta is not None
             answer = mdps.solve_entrm(mdp, beta)
@@ -80,7 +85,7 @@ def solve(
         else:
             optimize = mdps.optimize_cvar if risk == "cvar" else mdps.optimize_var
             answer = optimize(mdp, alpha, method)  # type: ignore[arg-type]
-    more: dict[str, Any] = {**where(written=target)}
+    more: dict[str, Any] = {**where(written=target, drawn=drawing)}
     if target is not None:
         policy = answer.policy
         save_policy(policy.table if isinstance(policy, AugmentedPolicy) else policy, target)
@@ -88,6 +93,7 @@ def solve(
             more["table"] = (
                 f"time x state x missing reward, from {policy.low} steps of {policy.step:g}, target {policy.target}"
             )
+    draw_figure(drawing, answer.plot)
     show(answer, as_json, **more)
 
 
@@ -142,10 +148,12 @@ def evaluate(
 
     target = figure_target(plot, overwrite=force)
     mdp, table = _load(model, horizon, discount), read_policy(policy)
-    try:
-        answer = law_of(mdp, table, method, n_atoms)  # type: ignore[arg-type]
-    except ValueError as fault:
-        raise ValueError(f"{policy}: {fault}") from fault
+    with progress(silent=as_json) as display:
+        display.add_task("following the law", total=None)
+        try:
+            answer = law_of(mdp, table, method, n_atoms)  # type: ignore[arg-type]
+        except ValueError as fault:
+            raise ValueError(f"{policy}: {fault}") from fault
     draw_figure(target, answer.plot)
     show(answer, as_json, **where(drawn=target))
 
@@ -158,7 +166,7 @@ def cliff(
     rows: Annotated[int, typer.Option(help="Rows of the grid.")] = 4,
     cols: Annotated[int, typer.Option(help="Columns of the grid.")] = 12,
     fall: Annotated[float, typer.Option(help="Reward of a fall.")] = -100.0,
-    horizon: Annotated[int, typer.Option(min=1, help="Number of steps.")] = 50,
+    horizon: Annotated[int, typer.Option(min=1, help="Number of decisions.")] = 50,
     walks: Annotated[int, typer.Option(min=0, help="Walks to simulate beside the exact law.")] = 0,
     plot: Plot = None,
     seed: SeedOption = 0,
@@ -175,13 +183,15 @@ def cliff(
     target = figure_target(plot, overwrite=force)
     env = Cliff(rows=rows, cols=cols, slip=slip, mode=mode, fall=fall, horizon=horizon)  # type: ignore[arg-type]
     mdp = env.to_mdp()
-    solution = solve_entrm(mdp, beta)
-    law = law_of(mdp, solution)
+    with progress(silent=as_json) as display:
+        display.add_task("walking", total=None)
+        solution = solve_entrm(mdp, beta)
+        law = law_of(mdp, solution)
+        sample = simulate(mdp, solution, walks, seed) if walks else None
     more: dict[str, Any] = {"beta": beta, "entropic_risk": solution.start_value}
     if env.step_reward <= 0:
         more["probability_of_a_fall"] = law.cdf(fall)
-    if walks:
-        sample = simulate(mdp, solution, walks, seed)
+    if sample is not None:
         more |= {"simulated_mean": float(sample.returns.mean()), "simulated_band": sample.band}
     draw_figure(target, lambda: plot_policy_and_law(env, solution.policy, law).axes[0])
     if not as_json:

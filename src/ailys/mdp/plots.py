@@ -65,7 +65,7 @@ def plot_law(law: ReturnDistribution, ax: Axes | None = None, alpha: float = 0.1
     if law.weights.max() > 30 * np.median(law.weights):
         ax.set_yscale("log")
         ax.set_ylim(bottom=max(1e-6, float(law.weights[law.weights > 0].min()) / 2))
-    ax.legend(fontsize=8, loc="upper left")
+    ax.legend(loc="upper left")
     return ax
 
 
@@ -109,7 +109,7 @@ def plot_mean_tail(front: OptimalityFront, ax: Axes | None = None, alpha: float 
         ax.axhline(optimum.upper, color=PALETTE[1], linestyle=":")
     ax.set_xlabel("mean of the return")
     ax.set_ylabel(f"CVaR at {alpha:g}")
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
@@ -225,7 +225,7 @@ def plot_front_and_nested(
     ax.plot(alphas, best - stepwise, "s--", color=PALETTE[1], label="plan with the CVaR of each step (nested)")
     ax.set(xscale="log", xlabel="level alpha", ylabel="CVaR below the best of all policies")
     ax.set_ylim(top=1.3 * max(float((best - stepwise).max()), 1e-9))
-    ax.legend(fontsize=8, loc="upper right")
+    ax.legend(loc="upper right")
     return ax
 
 
@@ -243,7 +243,7 @@ def plot_stock_story(mdp: TabularMDP, front: OptimalityFront) -> Figure:
         for alpha, line in ((0.1, "-"), (0.02, "--")):
             tails.plot(betas, [law.cvar(alpha) for law in laws], line, color=PALETTE[1], label=f"CVaR at {alpha:g}")
     tails.set(xlabel="risk parameter beta", ylabel="return of the front's policies")
-    tails.legend(fontsize=8)
+    tails.legend()
     plot_actions(front, 0, orders)
     plot_front_and_nested(mdp, front, losses)
     above.set_xlabel("risk parameter beta")

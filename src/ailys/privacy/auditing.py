@@ -11,6 +11,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,13 +109,14 @@ def audit(
     claimed_epsilon, delta : what the mechanism promises
     n_samples : outputs drawn on each input; half of them choose the event, half of them test it
     confidence : with which the bound holds; a correct mechanism is accused with probability at most 1 - confidence
-    n_jobs : workers that call the mechanism, as in joblib
+    n_jobs : workers that call the mechanism, as in joblib; the mechanism must then make its generator in each call, since
+        one that it carries with it goes to every worker as the same copy
 
     Raises
     ------
     ValueError
         a claim, delta or confidence out of range, fewer than 100 samples, or a mechanism that returns no numbers of
-        shape (n,) or (n, k)
+        shape (n,) or (n, k), or the same numbers in two workers
 
     Examples
     --------
@@ -257,10 +259,20 @@ def _sample(mechanism: Mechanism, data: Any, n: int, n_jobs: int) -> np.ndarray:
     outputs = [np.asarray(out) for out in Parallel(n_jobs=n_jobs)(delayed(mechanism)(data, part) for part in parts)]
     if any(out.ndim not in (1, 2) or len(out) != part for out, part in zip(outputs, parts, strict=True)):
         raise ValueError("mechanism(data, n) must return an array of shape (n,) or (n, k)")
+    if any(_repeated(a, b) for a, b in combinations(outputs, 2)):
+        raise ValueError(
+            "two workers drew the same numbers, because the mechanism carries its generator with it; make it in each call, "
+            "or use n_jobs=1"
+        )
     out = np.concatenate(outputs)
     if out.dtype.kind not in "biuf" and not (out.dtype.kind == "O" and all(isinstance(v, int) for v in out.ravel())):
         raise ValueError("mechanism(data, n) must return numbers")
     return out.astype(float).reshape(n, -1)
+
+
+def _repeated(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two long outputs of many values are the same; independent ones are with probability below 1e-15."""
+    return len(first) >= 1000 and np.array_equal(first, second) and len(np.unique(first)) > 20
 
 
 def _one_dimension(first: np.ndarray, second: np.ndarray, half: int) -> list[np.ndarray]:

@@ -94,9 +94,10 @@ class PrivacySpent(Answer):
         else:
             kind, what = "zcdp", f"{self.rho:.6g}-zero-concentrated differential privacy{delta}"
             source = "Bun and Steinke 2016"
+        records = "one record" if self.contributions == 1 else f"at most {self.contributions} records"
         return Guarantee(
             kind=kind,
-            statement=f"{what} when {_MEANING[self.neighbours]}; at most {self.contributions} record(s) a person",
+            statement=f"{what} when {_MEANING[self.neighbours]}; {records} a person",
             level=float(self.amount),
             values={self.unit: float(self.amount), "delta": self.delta, "contributions": self.contributions},
             assumptions=("bounds, resolution and all other settings were chosen without looking at the data",),

@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from ..core.console import Exit, Force, Json, Plot, Refused, SeedOption, show, show_table, where
+from ..core.console import (
+    Exit,
+    Force,
+    Jobs,
+    Json,
+    Plot,
+    Refused,
+    SeedOption,
+    check_jobs,
+    progress,
+    show,
+    show_table,
+    where,
+)
 from ..core.figures import draw_figure, figure_target
 from ..core.validation import load_function
 from .cli_release import BOUNDS, CONTRIBUTIONS, EPSILON, NEIGHBOURS, RESOLUTION, RHO, VERBS, verb
@@ -72,6 +85,7 @@ def plan(
     rho: RHO = None,
     contributions: CONTRIBUTIONS = 1,
     seed: SeedOption = 0,
+    jobs: Jobs = 1,
     plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
@@ -79,11 +93,14 @@ def plan(
     """Which method will find quantiles best, simulated on a public reference; uses no data."""
     from . import plan_quantiles
 
+    workers = check_jobs(jobs)
     target = figure_target(plot, overwrite=force)
-    answer = plan_quantiles(
-        *(m, n), bounds=bounds, resolution=resolution, neighbours=neighbours, epsilon=epsilon, rho=rho,
-        contributions=contributions, rng=seed,
-    )  # fmt: skip
+    with progress(silent=as_json) as display:
+        display.add_task("planning", total=None)
+        answer = plan_quantiles(
+            *(m, n), bounds=bounds, resolution=resolution, neighbours=neighbours, epsilon=epsilon, rho=rho,
+            contributions=contributions, rng=seed, n_jobs=workers,
+        )  # fmt: skip
     draw_figure(target, answer.plot)
     show(answer, as_json, **where(drawn=target))
 
@@ -158,13 +175,12 @@ def audit(
     if (worst is None) == (data is None or neighbour is None):
         raise ValueError("give --data and --neighbour, or --worst")
     pair = worst_pairs(worst)[0] if worst else tuple(_numbers(text) for text in (str(data), str(neighbour)))
-    result = run_audit(
-        *(load_function(mechanism, "mechanism"), *pair),
-        claimed_epsilon=claimed_epsilon,
-        delta=delta,
-        n_samples=samples,
-        confidence=confidence,
-    )
+    function = load_function(mechanism, "mechanism")
+    with progress(silent=as_json) as display:
+        display.add_task("auditing", total=None)
+        result = run_audit(
+            function, *pair, claimed_epsilon=claimed_epsilon, delta=delta, n_samples=samples, confidence=confidence
+        )
     draw_figure(target, result.plot)
     show(result, as_json, **where(drawn=target))
     if result.verdict == "violation":
@@ -187,7 +203,9 @@ def price(
     from . import price_of_privacy
 
     target = figure_target(plot, overwrite=force)
-    answer = price_of_privacy(problem, n, epsilon or np.geomspace(0.01, 3, 11).round(4).tolist())
+    with progress(silent=as_json) as display:
+        display.add_task("pricing", total=None)
+        answer = price_of_privacy(problem, n, epsilon or np.geomspace(0.01, 3, 11).round(4).tolist())
     draw_figure(target, answer.plot)
     show(answer, as_json, **where(drawn=target))
     if not as_json:

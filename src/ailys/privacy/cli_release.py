@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.console import Force, Json, Plot, print_json, show, show_table
+from ..core.console import Force, Json, Plot, print_json, progress, show, show_table
 from ..core.figures import draw_figure, figure_target
 
 __all__ = ["BOUNDS", "CONTRIBUTIONS", "EPSILON", "NEIGHBOURS", "RESOLUTION", "RHO", "VERBS", "verb"]
@@ -100,7 +100,7 @@ VERBS: dict[str, tuple[str, Options]] = {
     "histogram": (
         "Release counts of the cells of a public partition.",
         {
-            "bounds": (Annotated[tuple[str, str] | None, typer.Option("--bounds", help="Lowest and highest value that can occur.")], None),
+            "bounds": (Annotated[tuple[str, str] | None, typer.Option("--bounds", help="Lowest and highest value that can occur; not from the data.")], None),
             "resolution": (_text("--resolution", "One cell for each multiple of this unit."), None),
             "bins": (Annotated[int | None, typer.Option("--bins", help="Cells of equal width instead.")], None),
             "categories": (Annotated[list[str] | None, typer.Option("--category", help="For texts: a public category; repeat.")], None),
@@ -160,7 +160,9 @@ def _rehearse(asked: Mapping[str, Any], as_json: bool) -> None:
     spent = as_budget(**cost).spent()
     report: dict[str, Any] = {"dry_run": True, **spent.facts()}
     if "n_hint" in asked:
-        report["plan"] = _plan(asked, cost)
+        with progress(silent=as_json) as display:
+            display.add_task("planning", total=None)
+            report["plan"] = _plan(asked, cost)
     if asked["ledger"] is not None:
         book = Ledger(asked["ledger"])
         book.check(spent)

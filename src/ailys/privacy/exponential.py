@@ -8,6 +8,7 @@ nothing that rounding or underflow hides can change a probability (page "privacy
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -87,13 +88,25 @@ def _settle(word: int, bits: int, bins: Bins) -> int | None:
     return bins.first + left if inside and (last or bins.cumulative[left] / total - high > room) else None
 
 
-def mp_context(bits: int) -> Any:
-    """An mpmath context of its own, so that no global precision is touched."""
-    from mpmath import MPContext
+class _Contexts(threading.local):
+    """Of each thread its own."""
 
-    context = MPContext()
-    context.prec = bits
-    return context
+    def __init__(self) -> None:
+        self.known: dict[int, Any] = {}
+
+
+_CONTEXTS = _Contexts()
+
+
+def mp_context(bits: int) -> Any:
+    """An mpmath context with this precision, the thread's own: no global precision is touched, and making one takes 2 ms."""
+    known = _CONTEXTS.known
+    if bits not in known:
+        from mpmath import MPContext
+
+        known[bits] = MPContext()
+        known[bits].prec = bits
+    return known[bits]
 
 
 def to_mpf(mp: Any, value: Any) -> Any:
@@ -138,7 +151,7 @@ def exponential_choice(
     distances: Any,
     eta: Any,
     *,
-    unsafe_rng: Any = None,
+    unsafe_rng: np.random.Generator | int | Source | None = None,
     exact_distance: Callable[[int], Fraction] | None = None,
     distance_error: float = 0.0,
 ) -> int:

@@ -13,13 +13,13 @@ import numpy as np
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
 from ..core.parallel import replicate
-from ..core.randomness import as_generator
+from ..core.randomness import Seed, as_generator
 from .budget import as_budget
 from .density_based import LARGEST
 from .lattice import Lattice
 from .levels import as_levels
 from .methods import DENSITY, METHODS, choose_method, run_method
-from .noise import exact_fraction, random_source
+from .noise import Amount, exact_fraction, random_source
 from .rates import Cost, level_rate
 from .release import check_amount
 from .single import rank_bound
@@ -98,17 +98,17 @@ def plan_quantiles(
     m: int,
     n: int,
     *,
-    bounds: Any,
-    resolution: Any,
+    bounds: tuple[Amount, Amount],
+    resolution: Amount,
     neighbours: str,
-    epsilon: Any = None,
-    rho: Any = None,
+    epsilon: Amount | None = None,
+    rho: Amount | None = None,
     p: Any = None,
     contributions: int = 1,
     reference: Any = "uniform",
     replicates: int = 20,
     beta: float = 0.05,
-    rng: Any = 0,
+    rng: Seed = 0,
     n_jobs: int | None = None,
 ) -> QuantilePlan:
     """Simulate all methods on reference data that are public.
@@ -122,7 +122,7 @@ def plan_quantiles(
     reference : "uniform" (on the lattice), or an array of public values to draw from; never the private column
     replicates : simulated releases of each method
     beta : probability with which the proved bound may fail
-    rng, n_jobs : generator or seed of the simulation, and its workers, as in joblib; the plan does not depend on their number
+    rng, n_jobs : generator or seed of the simulation (0 if you say nothing: the same plan each time), and its workers, as in joblib; the plan does not depend on their number
 
     Raises
     ------
@@ -168,7 +168,7 @@ def simulate_errors(
     cost: Cost,
     reference: Any = "uniform",
     replicates: int = 20,
-    rng: Any = 0,
+    rng: Seed = 0,
     methods: tuple[str, ...] | None = None,
     n_jobs: int | None = None,
 ) -> tuple[dict[str, np.ndarray], str]:

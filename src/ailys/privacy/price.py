@@ -97,8 +97,8 @@ class PriceOfPrivacy(Answer):
             ylabel="risk (squared error)",
             title=f"{self.problem.replace('_', ' ')}, {self.n} records",
         )
-        ax.set_ylim(bottom=min(self.private_bound.min(), self.nonprivate_bound.min()) / 8)  # room for the words
-        ax.legend(fontsize=9)
+        ax.set_ylim(bottom=min(self.private_bound.min(), self.nonprivate_bound.min()) / 25)  # room for the words
+        ax.legend()
         return ax
 
 

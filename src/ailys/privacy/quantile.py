@@ -11,12 +11,13 @@ import numpy as np
 
 from ..core.answer import Answer
 from ..core.guarantee import Guarantee
+from ..core.randomness import Seed
 from .brackets import bracket_levels, lattice_slack, simulated_slack
 from .budget import PrivacySpent, as_budget
 from .lattice import Lattice
 from .levels import as_levels
 from .methods import choose_method, refuse_method, run_method
-from .noise import Source
+from .noise import Amount, Source
 from .preprocess import check_missing, check_values, prepare
 from .rates import Cost, level_rate
 from .readers import fingerprint, load_persons, load_values
@@ -112,11 +113,11 @@ def quantiles(
     x: Any,
     p: Any,
     *,
-    bounds: Any,
-    resolution: Any,
+    bounds: tuple[Amount, Amount],
+    resolution: Amount,
     neighbours: str,
-    epsilon: Any = None,
-    rho: Any = None,
+    epsilon: Amount | None = None,
+    rho: Amount | None = None,
     contributions: int = 1,
     person: Any = None,
     method: str = "auto",
@@ -126,7 +127,7 @@ def quantiles(
     missing_value: float | None = None,
     ledger: Any = None,
     label: str | None = None,
-    unsafe_rng: Any = None,
+    unsafe_rng: Seed = None,
 ) -> PrivateQuantiles:
     """Private quantiles of a column.
 

@@ -83,7 +83,8 @@ def synthesize(
     ----------
     frame : DataFrame, or mapping of names to arrays, one record a row and one record a person
     domain : for each column to keep its public values, two columns at least; anything else counts as "other"
-    neighbours, epsilon, rho, ledger, label, unsafe_rng : as in `ailys.privacy.count`
+    neighbours : as in `ailys.privacy.count`; "add_remove" if you say nothing, which hides the number of records too
+    epsilon, rho, ledger, label, unsafe_rng : as in `ailys.privacy.count`
     degree : columns a count looks at; 2 is the one that exists
     n_rows : records to draw; default: the noisy number of records
 

@@ -214,7 +214,9 @@ def synthesize(
     elif mixing != "none":
         W = read_array(Path(mixing))
     model = OperatorFractionalBrownianMotion(hurst, rho, W)
-    x = model.sample(n, increments=increments, rng=rng)
+    with progress(silent=as_json) as display:
+        display.add_task("drawing", total=None)
+        x = model.sample(n, increments=increments, rng=rng)
     with atomic_write(target) as temporary, temporary.open("wb") as file:
         np.save(file, x)
     facts = {

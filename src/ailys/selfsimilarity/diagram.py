@@ -79,7 +79,7 @@ class LogScaleDiagram(Answer):
         """Exponent, interval, fit."""
         facts: dict[str, Any] = {
             "hurst": self.hurst,
-            f"interval_{100 * self.confidence:g}_%": f"[{self.interval[0]:.3f}, {self.interval[1]:.3f}]",
+            f"interval_{100 * self.confidence:g}_percent": f"[{self.interval[0]:.3f}, {self.interval[1]:.3f}]",
             "interval_kind": self.interval_kind,
             "alpha": self.alpha,
             "alpha_sd": self.alpha_sd,

@@ -79,7 +79,7 @@ class HurstEstimate(Answer):
         facts: dict[str, Any] = {
             "hurst": self.hurst,
             "standard_error": self.standard_error,
-            f"interval_{percent}_%": "  ".join(f"[{low:.3f}, {high:.3f}]" for low, high in self.interval[:12])
+            f"interval_{percent}_percent": "  ".join(f"[{low:.3f}, {high:.3f}]" for low, high in self.interval[:12])
             + ("  ..." if self.n_channels > 12 else ""),
             "interval_kind": self.interval_kind,
             "classical": self.classical,
@@ -112,16 +112,16 @@ class HurstEstimate(Answer):
         if self.method == "univariate" and self.n_channels > 1:
             return None
         coverage = (
-            "for simulations see the last source, which has bad cases too"
+            "how often it holds is measured on the page on self-similarity, with cases where it fails"
             if self.bootstrap is not None
             else "without a bootstrap it is that of one line of independent coefficients, measured for one channel only"
         )
         return Guarantee(
             kind="consistency",
             statement=(
-                "the estimate converges in probability to the exponents of an operator fractional Brownian motion when octaves log2 a(n) + j are used with a(n) -> "
-                f"infinity and a(n)/n -> 0 (an asymptotic statement); at this length nothing is proved, and {readable(self.confidence)} is a nominal coverage: "
-                + coverage
+                "the estimate becomes exact as the recording grows (an asymptotic statement): it converges in probability to the exponents of an operator fractional Brownian "
+                "motion when octaves log2 a(n) + j are used with a(n) -> infinity and a(n)/n -> 0; at this length nothing is proved, and "
+                f"{readable(self.confidence)} is a nominal coverage: " + coverage
             ),
             assumptions=(
                 "the signal is a time-reversible operator fractional Brownian motion observed through an invertible mixing",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def plot_lines(estimate: HurstEstimate, ax: Axes | None = None, *, rival: HurstE
     ax.set_xlabel("octave j (scale $2^j$ samples)")
     ax.set_ylabel("log2 energy" if estimate.method == "univariate" else "log2 eigenvalue")
     if estimate.n_channels <= _LABELLED:
-        ax.legend(fontsize=8)
+        ax.legend()
     return ax
 
 
@@ -84,7 +84,8 @@ def plot_exponents(
             color=PALETTE[i % len(PALETTE)],
             label=name,
         )
-    return _components(ax, place, "component")
+    rising = truth is not None and bool((np.diff(truth) >= 0).all())
+    return _components(ax, place, "component", "lower right" if rising else "best")
 
 
 def plot_clusters(clusters: ExponentClusters, ax: Axes | None = None) -> Axes:
@@ -106,12 +107,12 @@ def plot_clusters(clusters: ExponentClusters, ax: Axes | None = None) -> Axes:
     return _components(ax, place, "component, in the order of the exponents")
 
 
-def _components(ax: Axes, place: np.ndarray, label: str) -> Axes:
+def _components(ax: Axes, place: np.ndarray, label: str, corner: Literal["best", "lower right"] = "best") -> Axes:
     """Axes of exponents over components."""
     ax.set_xticks(place)
     ax.set_xlabel(label)
     ax.set_ylabel("exponent H")
-    ax.legend(fontsize=8)
+    ax.legend(loc=corner)
     return ax
 
 
@@ -133,7 +134,7 @@ def plot_modes(found: ModeCount, ax: Axes | None = None) -> Axes:
         )
     ax.set_xlabel("exponent H")
     ax.set_ylabel("density at the critical bandwidth")
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
@@ -163,7 +164,7 @@ def plot_diagram(diagram: LogScaleDiagram, ax: Axes | None = None) -> Axes:
     )  # fmt: skip
     ax.set_xlabel("octave j (scale $2^j$ samples)")
     ax.set_ylabel("log2 energy")
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 

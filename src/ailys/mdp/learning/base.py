@@ -80,7 +80,7 @@ class LearningResult(Answer):
             ax.fill_between(n, low, high, color=PALETTE[0], alpha=0.25, linewidth=0, label="the best value lies here")
             ax.plot(n, low, color=PALETTE[2], label="the policy reaches at least this")
             ax.set(xscale="log", ylabel="average return")
-            ax.legend(fontsize=9)
+            ax.legend()
         elif self.regret is not None:
             ax.plot(np.arange(1, len(self.regret) + 1), self.regret, color=PALETTE[0])
             ax.set(ylabel="cumulative regret")
