@@ -156,3 +156,16 @@ def test_gamma_and_normal_quantiles_are_those_of_scipy(a, q):
 def test_wrong_values_are_named(work, said):
     with pytest.raises(ValueError, match=said.replace("(", r"\(").replace(")", r"\)")):
         work()
+
+
+@pytest.mark.parametrize("p", [5e-324, 1e-320, 1e-308, 1e-300])
+def test_means_that_are_too_small_to_divide_by(p):
+    with mpmath.workdps(800):
+        for q in (1e-318, 1e-300, 1e-100, 0.3, 1 - 1e-16):
+            for family in ("bernoulli", "poisson"):
+                true = float(EXACT[family](mpmath.mpf(p), mpmath.mpf(q))) if p != q else 0.0
+                assert float(kl_divergence(p, q, family)) == pytest.approx(true, rel=1e-12, abs=1e-312)
+    for level in (1e-12, 0.1, 5.0, 37.0):
+        assert kl_upper(p, level, "bernoulli") == pytest.approx(-math.expm1(-level), rel=1e-14)
+        assert kl_upper(p, level, "poisson") == pytest.approx(level, rel=1e-14)
+    assert kl_divergence(1e300, 1e-300, "exponential") == math.inf

@@ -10,6 +10,9 @@ from scipy.optimize import minimize_scalar
 
 import ailys.bandits as bandits
 from ailys.bandits import Arms, kl_divergence, kl_upper, run, simulate
+from ailys.bandits._divergence_kernels import BERNOULLI, GAUSSIAN
+from ailys.bandits._divergence_kernels import kl_upper as kernel_upper
+from ailys.bandits._policy_kernels import _pick_klucb
 from ailys.bandits.simulation import play_compiled, replicate_streams
 
 LOW = [0.1] + 3 * [0.05] + 3 * [0.02] + 3 * [0.01]
@@ -92,6 +95,27 @@ def test_kl_ucb_draws_the_arms_of_the_plain_rule(family, c):
             assert index[arm] >= index.max() - 1e-9 * max(1, abs(index.max())), t
         counts[arm] += 1
         sums[arm] += world(arm)
+
+
+@pytest.mark.parametrize(
+    ("family", "sigma", "counts", "sums", "t"),
+    [
+        (BERNOULLI, 1.0, [1, 1, 1, 1], [1.0, 0.99, 1e-17, 0.99], 5),  # indices that are 1 in double precision
+        (GAUSSIAN, 1e-8, [1, 6, 1, 6], [0.0, 2.0, 0.0, 2.0], 15),  # no wider than a thousand roundings
+    ],
+)
+def test_kl_ucb_breaks_ties_of_rounded_indices_as_the_plain_rule_does(family, sigma, counts, sums, t):
+    counts, sums = np.array(counts), np.array(sums)
+    level = math.log(t) + 3 * math.log(math.log(t))
+    index = np.array([kernel_upper(m, level / n, family, sigma) for m, n in zip(sums / counts, counts, strict=True)])
+    ties = np.flatnonzero(index == index.max())
+    assert len(ties) > 1
+    for seed in range(20):
+        aux = np.zeros((len(counts), 3))
+        aux[:, 0] = np.inf
+        for time in (t - 1, t):  # the second time what is kept of the first is used
+            chosen = _pick_klucb(family, sigma, 3.0, time, counts, sums, aux, np.random.default_rng(seed))
+        assert chosen == ties[int(np.random.default_rng(seed).random() * len(ties))]
 
 
 @pytest.mark.parametrize("family", WORLDS)

@@ -188,6 +188,26 @@ def test_a_state_that_no_agent_was_in_is_refused_whatever_its_checksum(other):
     assert refused > 10
 
 
+def test_a_state_without_a_checksum_is_told_apart_from_an_edited_one():
+    state = json.loads(UCB(2, rng=0).to_json())
+    del state["checksum"]
+    with pytest.raises(ValueError, match="it has none, as states had in the beginning"):
+        Agent.from_json(json.dumps(state))
+
+
+def test_a_whole_state_loads_however_an_editor_wrote_it_down(tmp_path):
+    agent, path = (
+        Thompson(["é\u2028", "\U0001f33b"], rng=np.random.Generator(np.random.MT19937(1))),
+        tmp_path / "s.json",
+    )
+    agent.tell(agent.ask(), 1)
+    state = json.loads(agent.to_json())
+    text = json.dumps(dict(reversed(state.items())), indent=3, ensure_ascii=False).replace("\n", "\r\n")
+    for mark in (b"", b"\xef\xbb\xbf"):
+        path.write_bytes(mark + text.encode())
+        assert snapshot(Agent.from_json(path)) == snapshot(agent)
+
+
 def test_an_edited_beginning_of_a_log_is_noticed(tmp_path):
     path = tmp_path / "log.csv"
     agent = UCB(2, rng=0, log=path)

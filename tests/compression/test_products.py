@@ -1,6 +1,9 @@
 """The product of a chain in PyTorch: every way to it against the dense matrix, gradients of both orders."""
 
 import copy
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -202,3 +205,102 @@ def test_signs_that_pytorch_keeps_aside_are_seen(batch):
     assert torch.allclose(chain_linear(x, factors, bias), chain_linear(given, factors, bias))
     chain_linear(given, factors, bias).backward(dy)
     assert torch.allclose(given.grad, torch.autograd.grad(ways._plain(given, factors, bias), given, dy)[0])
+
+
+def test_gradients_that_are_differentiated_again_are_right_where_factors_depend_on_each_other():
+    factors, x, _ = _random(Chain([(4, 2, 2, 1), (2, 2, 2, 2)]), 3)
+    same = factors[0]
+    made = x.sum(0).view(4, 1, 2, 1) * torch.ones(4, 2, 2, 1, dtype=x.dtype)  # of the input
+    for chain in ([same, same], [same, 2 * same], [made, same]):
+        found = torch.autograd.grad(chain_linear(x, chain).square().sum(), [x, same], create_graph=True)
+        true = torch.autograd.grad(ways._plain(x, chain, None).square().sum(), [x, same], create_graph=True)
+        for ours, theirs in zip(found, true, strict=True):
+            assert torch.allclose(ours, theirs, atol=1e-10)
+        second = [torch.autograd.grad(g[1].sum(), [x, same], retain_graph=True) for g in (found, true)]
+        for ours, theirs in zip(*second, strict=True):
+            assert torch.allclose(ours, theirs, atol=1e-9)
+
+
+def test_gradients_of_a_batch_of_directions_at_once():
+    factors, x, bias = _random(Chain.monarch((6, 4)), 3)
+    x = x.detach()[0]
+
+    def jacobian(vectorize):
+        return torch.autograd.functional.jacobian(
+            lambda v, b, *f: chain_linear(v, f, b), (x, bias, *factors), vectorize=vectorize
+        )
+
+    for at_once, one_by_one in zip(jacobian(True), jacobian(False), strict=True):
+        assert torch.allclose(at_once, one_by_one)
+
+
+def test_tensors_without_memory_are_never_reached_by_address():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    factors, x, bias = _random(Chain.dyadic(8), 3)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert chain_linear(x, factors, bias).shape == (3, 8)
+    gone = torch.randn(3, 8, dtype=torch.float64)
+    gone.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="no memory"):
+        chain_linear(gone, factors, bias)
+    lost = torch.randn_like(factors[1]).detach()
+    lost.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="no memory"):
+        chain_linear(x, [factors[0], lost, factors[2]], bias)
+
+
+def test_other_ways_to_follow_operations_see_them_all():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    factors, x, _ = _random(Chain.dyadic(16), 4)
+    with FlopCounterMode(display=False) as seen:
+        y = chain_linear(x, factors)
+    assert seen.get_total_flops() == 2 * 4 * sum(f.numel() for f in factors)
+    assert y.is_contiguous()
+
+
+def _on_threads(monkeypatch, n):
+    monkeypatch.setattr(ways, "_SHARE", 10)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n)
+
+
+def test_more_threads_than_vectors(monkeypatch):
+    factors, x, bias = _random(Chain.dyadic(64), 5)
+    one = chain_linear(x, factors, bias)
+    expected = torch.autograd.grad(one.sum(), [x, *factors])
+    _on_threads(monkeypatch, 24)
+    many = chain_linear(x, factors, bias)
+    assert torch.equal(many, one)
+    for found, true in zip(torch.autograd.grad(many.sum(), [x, *factors]), expected, strict=True):
+        assert torch.allclose(found, true, atol=1e-10)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_starts_threads_of_its_own(monkeypatch):
+    _on_threads(monkeypatch, 2)
+    factors, x, bias = _random(Chain.dyadic(64), 40)
+    with torch.no_grad():
+        before = chain_linear(x, factors, bias)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        with torch.no_grad():
+            os._exit(0 if torch.equal(chain_linear(x, factors, bias), before) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_threads_are_awaited_when_one_part_fails(monkeypatch):
+    _on_threads(monkeypatch, 2)
+    traits, ended = ways._traits_of(_random(Chain.dyadic(64), 1)[0]), []
+
+    def work(start, stop):
+        if start == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.2)
+        ended.append(stop)
+
+    with pytest.raises(KeyboardInterrupt):
+        ways._in_parts(40, traits, work)
+    assert ended == [40]

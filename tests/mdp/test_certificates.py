@@ -22,6 +22,7 @@ from ailys.mdp import (
 )
 from ailys.mdp.envs import Cliff
 from ailys.mdp.lattice import lattice_step
+from ailys.mdp.total import solve_total
 
 model = TabularMDP.from_outcomes
 
@@ -323,3 +324,29 @@ def test_the_exact_front_of_small_rewards():
         rows = [[[(1, 0, 0.2 * scale)], [(0.5, 0, scale), (0.5, 0, -0.5 * scale)]]]
         front = entrm_front(model(rows, horizon=1), -1 / scale, 1 / scale, 0, tol=1e-3 / scale)
         assert front.breakpoints * scale == pytest.approx([-0.178306721604], rel=1e-6)
+
+
+def _steps(*rewards, **options):
+    """States in a row, each with one reward, and an end."""
+    n = len(rewards)
+    rows = [[[(1.0, i + 1, float(r))]] for i, r in enumerate(rewards)] + [[[(1.0, n, 0.0)]]]
+    return TabularMDP.from_outcomes(rows, terminal=[n], criterion="total", **options)
+
+
+def test_totals_whose_exponential_overflows_are_never_finite_numbers():
+    with pytest.warns(RuntimeWarning, match="given as -inf from 1 states"):
+        lost = solve_total(_steps(-400, -400), -1.0)
+    assert lost.value.tolist() == [-np.inf, -400, 0]
+    assert lost.start_value == -np.inf
+    assert lost.guarantee is None
+    assert lost.policy.min() >= 0
+    with pytest.warns(RuntimeWarning, match="given as inf from 1 states"):
+        won = solve_total(_steps(400, 400), -1.0)
+    assert won.value.tolist() == [np.inf, 400, 0]
+    assert won.start_value == np.inf
+    with pytest.warns(RuntimeWarning, match="given as inf"):
+        mixed = solve_total(_steps(400, 400, initial=[0.5, 0.5, 0]), -1.0)
+    assert mixed.start_value == pytest.approx(400 + np.log(2))
+    for reward in (-1e5, 1e5):
+        with pytest.raises(ValueError, match="beta nearer to 0"):
+            solve_total(_steps(reward), -1.0)

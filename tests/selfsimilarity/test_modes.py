@@ -173,3 +173,31 @@ def test_counts_that_make_no_sense_are_refused():
         count_modes(range(9), n_simulations=10**9)
     with pytest.raises(ValueError, match="finite numbers"):
         dip_statistic([])
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1.0, 1e300, 1.7e308])
+def test_the_dip_does_not_depend_on_the_unit(scale):
+    x = np.array([-1.0, -0.9, -0.875, 0.5, 0.75, 1.0])
+    assert dip_statistic(x * scale) == pytest.approx(dip_statistic(x), abs=1e-3 if scale < 1e-310 else 1e-9)
+
+
+def test_exponents_of_another_size_than_exponents_are_refused():
+    for scale in (1e-300, 5e-324, 1e300):
+        for method in ("silverman", "dip"):
+            with pytest.raises(ValueError, match="exponents are at most 1e\\+100"):
+                count_modes(np.arange(9) * scale, method=method)
+
+
+def test_simulations_that_could_reject_nothing_are_refused():
+    h = np.repeat([0.3, 0.8], 15) + np.arange(30) / 1000
+    with pytest.raises(ValueError, match="n_simulations=60 or more"):
+        count_modes(h, n_simulations=49)
+    assert count_modes(h, n_simulations=60, rng=0).n_modes == 2
+    assert count_modes(h, most=2, n_simulations=19, rng=0).n_modes == 2
+
+
+def test_groups_that_vanish_together_have_one_mean():
+    found = count_modes(np.repeat([0.0, 1.0, 2.0], 10), method="dip", rng=0)
+    assert found.n_modes == 2  # or more: the dip does not count
+    assert found.exponents.tolist() == [1.0]
+    assert set(found.labels) == {0}

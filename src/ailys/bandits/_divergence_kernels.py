@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 BERNOULLI, GAUSSIAN, POISSON, EXPONENTIAL = 0, 1, 2, 3
+_TINY = 1e-300  # means below it may be too small to divide by
 _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13 = (1.0 / (2 * j + 1) for j in range(1, 14))
 
 
@@ -38,6 +39,8 @@ def phi(u):  # type: ignore[no-untyped-def]
 def _phi_step(difference, start, end):  # type: ignore[no-untyped-def]
     """``phi(difference / start)`` where ``end = start + difference`` is known without rounding."""
     u = difference / start
+    if u == np.inf:
+        return u
     return phi(u) if -0.4 < u < 0.5 else u - math.log(end / start)
 
 
@@ -53,12 +56,16 @@ def kl(p, q, family, sigma):  # type: ignore[no-untyped-def]
             return -math.log(q) if q > 0.0 else np.inf
         if q <= 0.0 or q >= 1.0:
             return np.inf
+        if p < _TINY:
+            return max(p * (math.log(p) - math.log(q) - 1.0) - math.log1p(-q), 0.0)
         return p * _phi_step(q - p, p, q) + (1.0 - p) * _phi_step(p - q, 1.0 - p, 1.0 - q)
     if family == GAUSSIAN:
         return 0.5 * ((p - q) / sigma) ** 2
     if q <= 0.0:
         return np.inf
     if family == POISSON:
+        if 0.0 < p < _TINY:
+            return max(p * (math.log(p) - math.log(q) - 1.0) + q, 0.0)
         return q if p <= 0.0 else p * _phi_step(q - p, p, q)
     return np.inf if p <= 0.0 else _phi_step(p - q, q, p)
 

@@ -41,7 +41,8 @@ def _bound(aux, a, level, family):  # type: ignore[no-untyped-def]
         bound = aux[a, 0] * math.exp(aux[a, 1] / aux[a, 0] * later)
     else:
         bound = aux[a, 0] + aux[a, 1] * later
-    return bound + 1e-12 * (1.0 + abs(bound))
+    bound += 1e-12 * (1.0 + abs(bound))
+    return min(bound, 1.0) if family == BERNOULLI else bound
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -82,12 +83,12 @@ def _pick_klucb(family, sigma, c, t, counts, sums, aux, rng):  # type: ignore[no
     for a in range(n):
         if a == lead or _bound(aux, a, level, family) < best:
             continue
-        mean = sums[a] / counts[a]
-        if mean < best and counts[a] * kl_bounds(mean, best, family, sigma)[0] > level * (1.0 + 1e-9):
-            continue
         if counts[a] == counts[chosen] and sums[a] == sums[chosen]:  # the same sample, the same index
             aux[a] = aux[chosen]
             ties += 1
+            continue
+        mean, near = sums[a] / counts[a], best - 1e-15 * abs(best)  # an index is rounded
+        if mean < near and counts[a] * kl_bounds(mean, near, family, sigma)[0] > level * (1.0 + 1e-9):
             continue
         index = _evaluate(a, family, sigma, level, counts, sums, aux)
         if index > best:

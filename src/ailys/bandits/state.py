@@ -124,7 +124,7 @@ def read_state(source: str | Path) -> dict[str, Any]:
         name = str(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file")
-        text = path.read_text("utf-8", errors="replace")
+        text = path.read_text("utf-8-sig", errors="replace")
     return _parse_state(text, name)
 
 
@@ -140,9 +140,10 @@ def _parse_state(text: str, name: str) -> dict[str, Any]:
     if state["schema"] != SCHEMA:
         raise ValueError(f"{name}: schema {state['schema']!r}; this version reads {SCHEMA!r}")
     if state.get("checksum") != _checksum(state):
+        bare = "" if "checksum" in state else " (it has none, as states had in the beginning)"
         raise ValueError(
-            f"{name}: the state does not match its checksum: it was edited or copied in part; go back to a whole copy, "
-            "or rebuild the agent from its log with Agent.from_log"
+            f"{name}: the state does not match its checksum{bare}: it was edited or copied in part; go back to a whole "
+            "copy, or rebuild the agent from its log with Agent.from_log"
         )
     return state
 

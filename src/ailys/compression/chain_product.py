@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ __all__ = ["ChainLinearFunction", "chain_linear"]
 _FEW, _MORE, _SOME, _LIGHT = 8, 16, 32, 2**18
 _SHARE = 1_000_000  # multiply-adds that make another thread worth its start
 _ORDINARY = {torch.Tensor, torch.nn.Parameter}
+_GONE = "a tensor of the product has no memory: its storage was freed"
 _LIKE = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
 _Wanted = tuple[bool, bool, bool]  # the gradients of x, of the bias, of any factor
 _Gradients = tuple[Any, Any, Sequence[Any]]
@@ -94,9 +96,7 @@ def chain_linear(x: Any, factors: Sequence[Any], bias: Any = None) -> Any:
 
 def _takes_fast_path(traits: _Traits, x: Any, factors: Sequence[Any], bias: Any) -> bool:
     """Whether all tensors are ordinary ones that the compiled loop and strided products can read."""
-    if torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
-        return False
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+    if torch.is_autocast_enabled("cpu") or _watched():
         return False
     if traits.dtype is None or any(map(_is_negated, factors)):
         return False
@@ -104,6 +104,16 @@ def _takes_fast_path(traits: _Traits, x: Any, factors: Sequence[Any], bias: Any)
         if other.dtype != traits.dtype or type(other) not in _ORDINARY or not other.is_cpu or other.is_neg():
             return False
     return True
+
+
+def _watched() -> bool:
+    """Whether PyTorch follows or replaces the operations, so that they must be its own."""
+    return (  # type: ignore[no-any-return]
+        torch.jit.is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
 
 
 class ChainLinearFunction(torch.autograd.Function):  # type: ignore[misc, name-defined]
@@ -124,10 +134,8 @@ class ChainLinearFunction(torch.autograd.Function):  # type: ignore[misc, name-d
     def backward(ctx: Any, dy: Any) -> tuple[Any, ...]:
         x, *factors = ctx.saved_tensors
         _, wants_x, wants_bias, *wants = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # a second derivative is wanted: everything in differentiable operations
-            inputs = [t for t, wanted in zip((x, *factors), (wants_x, *wants), strict=True) if wanted]
-            found = iter(torch.autograd.grad(_plain(x, factors, None), inputs, dy, create_graph=True) if inputs else ())
-            d_x, *d_factors = (next(found) if wanted else None for wanted in (wants_x, *wants))
+        if torch.is_grad_enabled() or _watched() or type(dy) not in _ORDINARY or not torch._C._has_storage(dy):
+            d_x, d_factors = _plain_gradients(x, factors, dy, wants_x, wants)
             return None, d_x, dy.sum(0) if wants_bias else None, *d_factors
         if not (wants_x or any(wants)):
             return None, None, dy.sum(0) if wants_bias else None, *([None] * len(factors))
@@ -212,7 +220,7 @@ class _Rows:
         rows_forward(
             _LIKE[x.dtype],
             len(x),
-            x.data_ptr(),
+            _place(x),
             _place(bias),
             y.data_ptr(),
             inner.data_ptr(),
@@ -227,8 +235,8 @@ class _Rows:
         x, dy, *factors = _in_order([x, dy.resolve_neg(), *factors])
         d_x, d_bias = torch.empty_like(x) if wants_x else None, x.new_empty(traits.rows) if wants_bias else None
         d_factors = [*map(torch.empty_like, factors)]
-        pointers = inner.data_ptr(), dy.data_ptr(), _place(d_x), _place(d_bias), _places(factors), _places(d_factors)
-        rows_backward(_LIKE[x.dtype], len(x), x.data_ptr(), *pointers, traits.shapes)
+        pointers = inner.data_ptr(), _place(dy), _place(d_x), _place(d_bias), _places(factors), _places(d_factors)
+        rows_backward(_LIKE[x.dtype], len(x), _place(x), *pointers, traits.shapes)
         return d_x, d_bias, d_factors
 
 
@@ -273,18 +281,25 @@ class _Tiles:
 
 def _in_parts(vectors: int, traits: _Traits, work: Callable[[int, int], Any]) -> list[Any]:
     """The work on parts of the batch, from a first vector up to another, one for each thread that is worth it."""
-    parts = min(torch.get_num_threads(), vectors * traits.n_params // _SHARE) or 1
+    parts = min(torch.get_num_threads(), vectors, vectors * traits.n_params // _SHARE) or 1
     if parts == 1:
         return [work(0, vectors)]
     bounds = [vectors * p // parts for p in range(parts + 1)]
     first, *others = itertools.pairwise(bounds)
     waiting = [_pool().submit(work, *part) for part in others]
-    return [work(*first), *[future.result() for future in waiting]]
+    try:
+        return [work(*first), *[future.result() for future in waiting]]
+    finally:  # also when interrupted: the tensors must outlive the threads that reach them by address
+        wait(waiting)
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="ailys")
+
+
+if hasattr(os, "register_at_fork"):  # the threads stay behind in the parent
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _in_order(tensors: list[Any]) -> list[Any]:
@@ -297,11 +312,16 @@ def _place(tensor: Any, row: int = 0) -> int:
     if tensor is None:
         return 0
     place = tensor.data_ptr()
+    if not place and tensor.numel():
+        raise ValueError(_GONE)
     return place + row * tensor.shape[1] * tensor.element_size() if row else place  # type: ignore[no-any-return]
 
 
 def _places(tensors: Sequence[Any]) -> Any:
-    return np.array([*map(_address, tensors)], np.int64)
+    places = [*map(_address, tensors)]
+    if 0 in places:
+        raise ValueError(_GONE)
+    return np.array(places, np.int64)
 
 
 # -- batched matrix products ---------------------------------------------------------------------
@@ -387,6 +407,19 @@ def _stage_weights(shape: Sequence[int], g: Any, v: Any) -> Any:
 # -- differentiable operations only --------------------------------------------------------------
 
 
+def _plain_gradients(x: Any, factors: Sequence[Any], dy: Any, wants_x: bool, wants: Sequence[bool]) -> tuple[Any, Any]:
+    """Gradients in differentiable operations: for second derivatives, and for a ``dy`` that does not lie in memory."""
+    further = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # views of their own: a factor may be there twice, or depend on another one or on x
+        x, *factors = (t.view_as(t) if t.requires_grad else t for t in (x, *factors))
+        inputs = [t for t, wanted in zip((x, *factors), (wants_x, *wants), strict=True) if wanted]
+        y = _plain(x, factors, None)
+        found = iter(torch.autograd.grad(y, inputs, dy, create_graph=further) if inputs else ())
+    d_x, *d_factors = (next(found) if wanted else None for wanted in (wants_x, *wants))
+    return d_x, d_factors
+
+
 def _plain(x: Any, factors: Sequence[Any], bias: Any) -> Any:
     v = x.reshape(-1, x.shape[-1])
     for factor in reversed(factors):
@@ -396,4 +429,6 @@ def _plain(x: Any, factors: Sequence[Any], bias: Any) -> Any:
         y = torch.matmul(left, blocks)
         v = y.reshape(a, d, -1, b).permute(2, 0, 3, 1).reshape(-1, a * b * d)
     y = v.reshape(*x.shape[:-1], v.shape[-1])
-    return y if bias is None else y + bias.to(y.dtype)  # under autocast the product is narrower than the bias
+    return (
+        y.contiguous() if bias is None else y.contiguous() + bias.to(y.dtype)
+    )  # under autocast the product is narrower than the bias

@@ -27,6 +27,8 @@ _TOLERANCE = 1e-13
 _MOST = 20_000
 _SOLVED = 20_000  # states up to which the value of a policy is solved for
 _DIVERGED = 1e250
+_STEEPEST = 700.0  # beyond, the exponential of one step is infinite, or 0
+_LEAST = 1e-300  # a U below is no number to take the logarithm of
 _SMALL = 1e-150  # products of larger numbers keep their relative error
 _ROUNDS = 100  # of policy iteration
 _EPS = float(np.finfo(float).eps)
@@ -145,17 +147,24 @@ def _enclosed(tilted: _Tilted, policy: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def solve_total(mdp: TabularMDP, beta: float) -> EntRMSolution:
     """The largest entropic risk of the total reward, beta < 0, and a stationary policy (1, S).
 
-    States from which no policy has a finite risk get -inf, with a warning. ``bound`` is infinite where nothing is proved.
+    States from which no policy has a finite risk get -inf, and those whose gain is too large for ``U`` to be told from 0 get inf,
+    with a warning. ``bound`` is infinite where nothing is proved.
 
     Raises
     ------
     ValueError
-        beta that is not finite and negative, or a model without terminal states
+        beta that is not finite and negative, a model without terminal states, or one with a reward whose exponential
+        is not a number
     """
     if not (beta < 0 and math.isfinite(beta)):
         raise ValueError(f"the total reward is optimised for finite beta < 0; got {beta!r}")
     if not mdp.terminal.any():
         raise ValueError("criterion='total' needs terminal states: without an end the sum does not converge")
+    steepest = abs(beta) * float(np.abs(mdp._reward).max())
+    if not steepest <= _STEEPEST:
+        raise ValueError(
+            f"|beta| x reward reaches {steepest:.3g}, beyond {_STEEPEST:g} its exponential is no number: take a beta nearer to 0"
+        )
     tilted = _Tilted(mdp, beta)
     after, policy, settled = _iterated(tilted)
     proved = _enclosed(tilted, policy) if mdp.n_states <= _SOLVED else None
@@ -179,8 +188,22 @@ def solve_total(mdp: TabularMDP, beta: float) -> EntRMSolution:
             RuntimeWarning,
             stacklevel=3,
         )
-    result = np.where(lost, -math.inf, np.log(np.where(lost, 1.0, after)) / beta)
-    start = -math.inf if (lost & (mdp.initial > 0)).any() else risk_at_start(mdp, result, beta)
+    boundless = after < _LEAST
+    if boundless.any():
+        warnings.warn(
+            f"the entropic risk at beta = {beta:g} is given as inf from {int(boundless.sum())} states (state "
+            f"{int(boundless.argmax())} first): there exp({beta:g} x gain) has an average below {_LEAST:g}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    result = np.where(
+        lost, -math.inf, np.where(boundless, math.inf, np.log(np.where(lost | boundless, 1.0, after)) / beta)
+    )
+    starts = mdp.initial > 0
+    if (lost & starts).any():
+        start = -math.inf
+    else:
+        start = math.inf if boundless[starts].all() else risk_at_start(mdp, result, beta)
     return EntRMSolution(result, policy[None, :], beta, None, None, start, bound, "U, total reward")
 
 
@@ -192,12 +215,14 @@ def _iterated(tilted: _Tilted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # the negative of U is maximised; states that have outgrown all bounds are held there
     after, value = np.full(S, -1.0), np.empty(S)
     policy = np.zeros(S, policy_dtype(A))
+    allowed = mdp.mask.argmax(axis=1).astype(policy.dtype)
     for iteration in range(_MOST):
         kernels.backup(
             mdp.indptr, mdp.next_state, tilted.weight, const, tilted.factor, A, 0, after, value, policy, 0.0, 1e-14, policy,
             iteration > 0,
         )  # fmt: skip
         np.maximum(value, -_DIVERGED, out=value)
+        np.copyto(policy, allowed, where=policy < 0)  # where all actions overflow
         settled: np.ndarray = np.abs(value - after) <= _TOLERANCE * np.abs(value)
         value, after = after, value
         if settled.all():

@@ -7,6 +7,7 @@ Critical bandwidths: B. W. Silverman, *Using kernel density estimates to investi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ __all__ = ["ModeCount", "count_modes", "dip_statistic"]
 METHODS = ("silverman", "dip")
 _LEAST = 4  # exponents; three have one dip only
 _MOST_SIMULATIONS = 100_000
+_LARGEST, _CLOSEST = 1e100, 1e-100  # squares of what lies between are numbers
 _PER_BANDWIDTH = 8  # grid points of a density in one bandwidth
 _GRID = (128, 8192)  # fewest and most grid points
 
@@ -37,11 +39,11 @@ class ModeCount(Answer):
     Attributes
     ----------
     n_modes : one more than the last hypothesis rejected; for "dip" 2 means two or more
-    labels : (M,) group of each exponent, 0 for the smallest: cut where the density with ``n_modes`` modes is lowest
-    exponents : (n_modes,) means of the groups
+    labels : (M,) group of each exponent, 0 for the smallest: cut where the density at ``bandwidth`` is lowest
+    exponents : (n_groups,) means of the groups; fewer than ``n_modes`` where modes vanish together (equal distances, equal numbers)
     p_values : of the hypotheses of at most 1, 2, ... modes ("dip": of one mode)
     statistics : critical bandwidths of these hypotheses, or the dip
-    bandwidth : smallest one at which a Gaussian kernel density has ``n_modes`` modes
+    bandwidth : smallest one at which a Gaussian kernel density has ``n_modes`` modes or fewer
     hurst : (M,) the exponents
     method, alpha, n_simulations : as asked
     """
@@ -115,7 +117,8 @@ def count_modes(
     Raises
     ------
     ValueError
-        fewer than 4 exponents, numbers that are not finite, an option that is unknown
+        fewer than 4 exponents, numbers that are not finite or not of the size of exponents, an option that is unknown, too
+        few simulations to reject anything at this level
 
     Examples
     --------
@@ -141,6 +144,15 @@ def count_modes(
     x, generator = np.sort(h), as_generator(rng)
     if x[0] == x[-1]:
         raise ValueError("all exponents are the same number; there is nothing to count")
+    if np.abs(x).max() > _LARGEST or x[-1] - x[0] < _CLOSEST:
+        raise ValueError(
+            f"exponents are at most {_LARGEST:g}, the largest {_CLOSEST:g} or more above the smallest; got {x[0]:g} to {x[-1]:g}"
+        )
+    level = alpha / (most - 1 if method == "silverman" else 1)
+    if 1 / (1 + count) > level:
+        raise ValueError(
+            f"no p-value of {count} simulations is at most {level:.3g}; give n_simulations={math.ceil(1 / level)} or more"
+        )
     if method == "dip":
         statistics = [dip_statistic(x)]
         drawn = np.array([dip_statistic(u) for u in generator.random((count, x.size))])
@@ -149,7 +161,7 @@ def count_modes(
         statistics = [_critical_bandwidth(x, k) for k in range(1, most)]
         p_values = [_p_value(_more_modes(x, width, k, count, generator)) for k, width in enumerate(statistics, start=1)]
     # who has at most k modes has at most k + 1: the last hypothesis rejected takes those before it along
-    n = 1 + max((k for k, p in enumerate(p_values, start=1) if p <= alpha / len(p_values)), default=0)
+    n = 1 + max((k for k, p in enumerate(p_values, start=1) if p <= level), default=0)
     bandwidth = _critical_bandwidth(x, n)
     labels = np.searchsorted(_antimodes(x, bandwidth), h)
     means = np.array([h[labels == k].mean() for k in np.unique(labels)])
@@ -184,7 +196,9 @@ def dip_statistic(x: Any) -> float:
     values = np.asarray(x, float)
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
         raise ValueError(f"the dip is of one or more finite numbers; got an array of shape {values.shape}")
-    places, counts = np.unique(values, return_counts=True)
+    reach = values.max() / 2 - values.min() / 2
+    # the unit does not matter, but slopes must be numbers; powers of two do not round
+    places, counts = np.unique(np.ldexp(values, -int(np.frexp(reach)[1])), return_counts=True)
     after = np.cumsum(counts) / values.size  # the distribution function at each place, and just before
     before = after - counts / values.size
     low, high = 0.0, 0.25
