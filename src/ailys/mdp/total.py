@@ -203,7 +203,8 @@ def solve_total(mdp: TabularMDP, beta: float) -> EntRMSolution:
     if (lost & starts).any():
         start = -math.inf
     else:
-        start = math.inf if boundless[starts].all() else risk_at_start(mdp, result, beta)
+        with np.errstate(invalid="ignore"):  # infinite values weigh nothing
+            start = math.inf if boundless[starts].all() else risk_at_start(mdp, result, beta)
     return EntRMSolution(result, policy[None, :], beta, None, None, start, bound, "U, total reward")
 
 
