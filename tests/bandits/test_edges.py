@@ -290,18 +290,18 @@ def test_the_regret_of_the_mixture_keeps_its_digits(family):
 
     from ailys.bandits import mixture_log_regret
 
-    mp.dps = 60
-    for n in (10**3, 10**6, 2 * 10**6, 10**12, 10**15):
-        s, m = mpf(n // 4), mpf(n)
-        if family == "bernoulli":
-            exact = s * log(s / m) + (m - s) * log((m - s) / m)
-            exact -= loggamma(s + 0.5) + loggamma(m - s + 0.5) - loggamma(m + 1) - log(pi)
-        elif family == "poisson":
-            prior = (log(mpf(0.5)) - log(pi)) / 2
-            exact = s * log(s / m) - s - (prior + loggamma(s + 0.5) - (s + 0.5) * log(m + 0.5))
-        else:
-            exact = m * log(m / s) - m - (loggamma(m + 1) - (m + 1) * log(1 + s))
-        assert mixture_log_regret(n // 4, n, family) == pytest.approx(float(exact), rel=1e-7)
+    with mp.workdps(60):
+        for n in (10**3, 10**6, 2 * 10**6, 10**12, 10**15):
+            s, m = mpf(n // 4), mpf(n)
+            if family == "bernoulli":
+                exact = s * log(s / m) + (m - s) * log((m - s) / m)
+                exact -= loggamma(s + 0.5) + loggamma(m - s + 0.5) - loggamma(m + 1) - log(pi)
+            elif family == "poisson":
+                prior = (log(mpf(0.5)) - log(pi)) / 2
+                exact = s * log(s / m) - s - (prior + loggamma(s + 0.5) - (s + 0.5) * log(m + 0.5))
+            else:
+                exact = m * log(m / s) - m - (loggamma(m + 1) - (m + 1) * log(1 + s))
+            assert mixture_log_regret(n // 4, n, family) == pytest.approx(float(exact), rel=1e-7)
 
 
 def test_times_are_numbers_or_dates(tmp_path):
