@@ -193,9 +193,7 @@ SEARCHES = {
     },
     "POO": {
         "ailys": lambda: search(lambda: ours.POO((0, 1), BUDGET), True),
-        "PyXAB": lambda: pyxab(
-            "POO", True, rounds=BUDGET, algo=__import__("PyXAB.algos.HOO", fromlist=["T_HOO"]).T_HOO
-        ),
+        "PyXAB": lambda: pyxab("POO", True, rounds=BUDGET, algo=pytest.importorskip("PyXAB.algos.HOO").T_HOO),
     },
 }
 
